@@ -1,0 +1,217 @@
+"""Read a bundle without trusting it: files, digests, the normal form, and what the host graph points at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import load_file
+
+from rcompile.canonical import file_sha256
+from rcompile.errors import BadInputError, UsageError
+from rcompile.form import F32, Tiles, decode, problems
+from rcompile.manifest import MODEL, LayerEntry, Manifest, read_manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer as the bundle holds it. weight_scale: float32 [N]. biases: float32 [N] by tensor name."""
+
+    entry: LayerEntry
+    tiles: Tiles
+    weight_scale: F32
+    biases: dict[str, F32]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle directory and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(folder: str | Path) -> Bundle:
+        """Read the manifest. Raises BadInputError, or UnsupportedError for a newer format."""
+        return Bundle(Path(folder), read_manifest(Path(folder)))
+
+    def path(self, name: str) -> Path:
+        """A file of the bundle. Raises BadInputError if it is missing, unlisted, or leads outside through a link."""
+        path = self.folder / name
+        if name not in self.manifest.files:
+            raise BadInputError(
+                f"bundle '{self.folder}': the manifest does not list '{name}'. Compile the model again."
+            )
+        if not path.is_file():
+            raise BadInputError(
+                f"bundle '{self.folder}': file '{name}' is missing. Copy the bundle again, or compile again."
+            )
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise BadInputError(f"bundle '{self.folder}': '{name}' leads outside the bundle. Compile the model again.")
+        return path
+
+    def verify(self, names: Iterable[str]) -> None:
+        """Compare the named files with their digests. Raises BadInputError at the first that differs."""
+        for name in names:
+            if problem := self._file_problem(name):
+                raise BadInputError(
+                    f"bundle '{self.folder}': {problem}. Copy the bundle again, or compile again; `rcompile check` lists all damage."
+                )
+
+    def runtime_files(self) -> list[str]:
+        """The files that a session reads."""
+        return [n for n in self.manifest.files if n == self.manifest.source.tokenizer or not n.startswith("source/")]
+
+    def layer(self, entry: LayerEntry) -> Layer:
+        """One layer, validated: shapes, dtypes, ranges. Raises BadInputError."""
+        try:
+            tensors = load_file(self.path(entry.file))
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            raise BadInputError(f"bundle '{self.folder}': '{entry.file}' is not a safetensors file: {error}.") from None
+        found = {n: (str(t.dtype), t.shape) for n, t in tensors.items()}
+        names = {"U8": "uint8", "I8": "int8", "I32": "int32", "F32": "float32"}
+        wanted = {n: (names[t.dtype], t.shape) for n, t in entry.tensors.items()}
+        required = {"levels", "weight_scale", *(n.bias for n in entry.nodes)}
+        if found != wanted or not required <= set(found):
+            raise BadInputError(
+                f"bundle '{self.folder}': the tensors of '{entry.file}' are not those that the manifest lists. Compile the model again."
+            )
+        tiles = Tiles.from_tensors(tensors)
+        if wrong := problems(tiles, self.manifest.target, entry.inputs, entry.outputs):
+            raise BadInputError(
+                f"bundle '{self.folder}': '{entry.file}' breaks the normal form: {'; '.join(wrong)}. Compile the model again."
+            )
+        return Layer(entry, tiles, tensors["weight_scale"], {n.bias: tensors[n.bias] for n in entry.nodes})
+
+    def tile(self, address: str) -> tuple[Layer, int]:
+        """The layer and tile number of an address LAYER:T. Raises BadInputError, or UsageError for another form."""
+        name, _, number = address.rpartition(":")
+        if not name or not number.isdigit():
+            raise UsageError(f"'{address}' is no tile: write LAYER:T, as in {self.manifest.layers[0].name}:0.")
+        entry = self.manifest.layer(name)
+        if int(number) >= entry.tiles:
+            raise BadInputError(f"layer '{name}' has tiles 0 .. {entry.tiles - 1}, no tile {number}.")
+        return self.layer(entry), int(number)
+
+    def _file_problem(self, name: str) -> str | None:
+        entry = self.manifest.files[name]
+        try:
+            path = self.path(name)
+        except BadInputError as error:
+            return str(error).split(": ", 1)[1].split(". ")[0]
+        if path.stat().st_size != entry.bytes:
+            return f"'{name}' has {path.stat().st_size} bytes, the manifest says {entry.bytes}"
+        if file_sha256(path) != entry.sha256:
+            return f"'{name}' does not have the manifest's SHA-256: its content changed"
+        return None
+
+    def check(self) -> Iterator[tuple[str, list[str]]]:
+        """Every check of `rcompile check`, one at a time: what was checked, and every problem found there."""
+        unlisted = (
+            {p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()}
+            - set(self.manifest.files)
+            - {"manifest.json"}
+        )
+        yield "manifest", self._manifest_problems() + [f"'{name}' is not in the manifest" for name in sorted(unlisted)]
+        damaged = set()
+        for name in self.manifest.files:
+            problem = self._file_problem(name)
+            damaged |= {name} if problem else set()
+            yield name, [problem] if problem else []
+        for entry in self.manifest.layers:
+            if entry.file not in damaged:
+                yield f"layer {entry.name}", self._layer_problems(entry)
+        if MODEL not in damaged:
+            yield "host graph", self._graph_problems()
+
+    def _manifest_problems(self) -> list[str]:
+        manifest, wrong, expected = self.manifest, [], 0
+        if manifest.target.sha256 != manifest.target_sha256:
+            wrong.append("the target is not the one that target_sha256 names")
+        for entry, row in zip(manifest.layers, manifest.ledger, strict=False):
+            if entry.first_tile != expected or (row.layer, row.crossbars) != (entry.name, entry.tiles):
+                wrong.append(f"layer '{entry.name}': tile numbers or ledger do not add up")
+            expected += entry.tiles
+        if len(manifest.layers) != len(manifest.ledger):
+            wrong.append("ledger and layers differ in number")
+        return wrong
+
+    def _layer_problems(self, entry: LayerEntry) -> list[str]:
+        try:
+            layer = self.layer(entry)
+        except BadInputError as error:
+            return [str(error).split(": ", 1)[1]]
+        codes = decode(layer.tiles, self.manifest.target, entry.inputs, entry.outputs)
+        limit = self.manifest.target.weight_code_max
+        if (
+            np.abs(codes).max() > limit
+            or hashlib.sha256(codes.astype(np.int8).tobytes()).hexdigest() != entry.codes_sha256
+        ):
+            return ["the images do not decode to the quantized weights"]
+        return []
+
+    def _graph_problems(self) -> list[str]:
+        """Do the nodes of model.onnx read the very tensors of the layer that they name?"""
+        from rcompile.host import crossbar_nodes, tensor_spans
+
+        spans = {e.name: tensor_spans(self.path(e.file)) for e in self.manifest.layers}
+        files = {e.name: e.file for e in self.manifest.layers}
+        wrong, seen = [], set()
+        for node in crossbar_nodes(self.path(MODEL)):
+            seen.add((node.layer, node.name))
+            for name, external in node.tensors.items():
+                span = spans.get(node.layer, {}).get(name)
+                if span is None or external != (files[node.layer], span.offset, span.length):
+                    wrong.append(f"node '{node.name}' does not read {name} from the images of layer '{node.layer}'")
+        missing = {(e.name, n.name) for e in self.manifest.layers for n in e.nodes} - seen
+        return wrong + [f"node '{node}' of layer '{layer}' is not in the graph" for layer, node in sorted(missing)]
+
+
+@dataclass(frozen=True)
+class TileDifference:
+    """Cells of one tile that a re-programming from bundle A to bundle B would change."""
+
+    layer: str
+    tile: int
+    cells: int
+    levels_up: int
+    levels_down: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What differs between two bundles: layers that only one has or whose tiles differ in number or maps, and tiles whose cells change."""
+
+    only_in_a: tuple[str, ...]
+    only_in_b: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    remapped: tuple[str, ...]
+    tiles: tuple[TileDifference, ...]
+
+    @property
+    def same(self) -> bool:
+        """True if programming A or B gives the same cells, read in the same way."""
+        return not (self.only_in_a or self.only_in_b or self.reshaped or self.remapped or self.tiles)
+
+
+def diff(a: Bundle, b: Bundle) -> Difference:
+    """Compare two bundles cell by cell."""
+    in_a, in_b = ({e.name: e for e in bundle.manifest.layers} for bundle in (a, b))
+    reshaped, remapped, tiles = [], [], []
+    for name in (n for n in in_a if n in in_b):
+        old, new = a.layer(in_a[name]).tiles, b.layer(in_b[name]).tiles
+        if old.levels.shape != new.levels.shape:
+            reshaped.append(name)
+            continue
+        if any(not np.array_equal(x, new.tensors()[k]) for k, x in old.tensors().items() if k != "levels"):
+            remapped.append(name)
+        change = new.levels.astype(np.int16) - old.levels
+        for t in np.flatnonzero(change.any(axis=(1, 2))):
+            up, down = int(change[t].clip(0).sum()), int((-change[t]).clip(0).sum())
+            tiles.append(TileDifference(name, int(t), int(np.count_nonzero(change[t])), up, down))
+    only_a, only_b = (tuple(n for n in x if n not in y) for x, y in ((in_a, in_b), (in_b, in_a)))
+    return Difference(only_a, only_b, tuple(reshaped), tuple(remapped), tuple(tiles))

@@ -1,0 +1,99 @@
+"""Calibrate: static input scales from sample inputs, run through the source model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rcompile.canonical import file_sha256
+from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.frontend import Linear
+from rcompile.manifest import TOKENIZER
+from rcompile.target import InputScale, Target
+from rcompile.text import Feeds, TextEncoder, session_inputs
+
+BATCH = 16
+
+
+def input_scale_mode(target: Target, samples: Path | None) -> InputScale:
+    """`static` if samples are given, else `dynamic`. Raises UnsupportedError if the target cannot apply such scales."""
+    mode: InputScale = "dynamic" if samples is None else "static"
+    if mode not in target.input.scales:
+        way_out = "give sample inputs with --calibrate" if mode == "dynamic" else "leave --calibrate out"
+        raise UnsupportedError(
+            f"target '{target.name}' has no {mode} input scales (input.scales = {list(target.input.scales)}): {way_out}."
+        )
+    return mode
+
+
+def calibrate(source: Path, linears: tuple[Linear, ...], samples: Path, target: Target) -> dict[str, float]:
+    """The input scale of each node by its name: max |x| over the samples, over the largest input code.
+
+    samples: a text file, one sentence a line (a tokenizer.json must lie beside the model), or .npz with one array per model input.
+    """
+    import onnx
+    import onnxruntime as ort
+
+    names = {use.name: str(use.x.name) for linear in linears for use in linear.uses}
+    proto = onnx.load(source, load_external_data=False)
+    known = {o.name for o in proto.graph.output} | {i.name for i in proto.graph.input}
+    wanted = sorted(set(names.values()))
+    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted if n not in known)
+    options = ort.SessionOptions()
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(source.absolute().parent)
+    )
+    try:
+        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises one class a status code
+        raise BadInputError(f"ONNX Runtime cannot run '{source}' to calibrate: {error}") from None
+    del proto
+    largest = dict.fromkeys(wanted, 0.0)
+    outputs = [n for n in wanted if n not in {i.name for i in session.get_inputs()}]
+    for feeds in _batches(samples, source, session):
+        for name, array in [*zip(outputs, session.run(outputs, feeds), strict=True), *feeds.items()]:
+            if name in largest:
+                largest[name] = max(largest[name], float(np.abs(array.astype(np.float32)).max(initial=0.0)))
+    bad = [n for n, v in largest.items() if not 0 < v < np.inf]
+    if bad:
+        raise BadInputError(
+            f"calibration with '{samples}' gives no usable range for {', '.join(bad[:3])}: its values are all zero, or NaN or Inf."
+        )
+    qmax = (1 << (target.input.bits - 1)) - 1
+    return {node: float(np.float32(largest[x]) / np.float32(qmax)) for node, x in names.items()}
+
+
+def _batches(samples: Path, source: Path, session: object) -> Iterator[Feeds]:
+    inputs = session_inputs(session)
+    if samples.suffix == ".npz":
+        try:
+            with np.load(samples, allow_pickle=False) as stored:
+                arrays = {k: stored[k] for k in stored.files}
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"cannot read samples '{samples}': {error}.") from None
+        if missing := [i.name for i in inputs if i.name not in arrays]:
+            raise BadInputError(
+                f"samples '{samples}' lack the model's input {', '.join(missing)}; it holds {', '.join(arrays) or 'nothing'}."
+            )
+        yield {i.name: arrays[i.name] for i in inputs}
+        return
+    try:
+        lines = [line for line in samples.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(
+            f"cannot read samples '{samples}': {error}. Give a text file with one sentence a line, or an .npz."
+        ) from None
+    if not lines:
+        raise BadInputError(f"samples '{samples}' hold no sentence.")
+    encoder = TextEncoder(source.parent / TOKENIZER, inputs)
+    for start in range(0, len(lines), encoder.batch or BATCH):
+        batch = lines[start : start + (encoder.batch or BATCH)]
+        batch += batch[-1:] * ((encoder.batch or 0) - len(batch))
+        yield encoder.feeds(batch)
+
+
+def samples_digest(samples: Path | None) -> str | None:
+    """SHA-256 of the samples file, None without one."""
+    return None if samples is None else file_sha256(samples)

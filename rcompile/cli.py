@@ -1,0 +1,308 @@
+"""The command line. No logic: each command calls one function and prints what it returns."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rcompile import __version__
+from rcompile.terminal import FAILED, Commands, progress_bar, stdout_console
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+PATH = click.Path(path_type=Path)
+
+
+@click.group(
+    cls=Commands,
+    default="compile",
+    default_if_no_args=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="rcompile")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def main(debug: bool) -> None:
+    r"""Compile BERT-family ONNX models for ReRAM crossbars, and verify them under stuck-at faults.
+
+    \b
+    rcompile bert.onnx --target reram128x128        compile (short for `rcompile compile ...`)
+    rcompile evaluate bert.bundle --task sst2       score it in ONNX Runtime
+    \b
+    Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 unsupported.
+    """
+    # A pipe that closes early (`| head`) is no error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.option(
+    "--target", required=True, metavar="NAME|FILE", help="Target name (`rcompile targets list`), or a TOML file."
+)
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    metavar="DIR",
+    help="Bundle to write.  [default: MODEL.bundle in this directory]",
+)
+@click.option(
+    "--calibrate",
+    "samples",
+    type=PATH,
+    metavar="FILE",
+    help="Static input scales from samples: text, a sentence a line, or .npz.  [default: dynamic scales]",
+)
+@click.option(
+    "--keep-on-host", multiple=True, metavar="GLOB", help="Leave layers whose name matches on the CPU. Repeatable."
+)
+@click.option(
+    "--no-source", is_flag=True, help="Leave the source model out of the bundle; `evaluate` then has no fp32 score."
+)
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
+@click.option(
+    "--stop-after",
+    metavar="STAGE",
+    type=click.Choice(["read", "find", "quantize", "tile", "encode", "emit"]),
+    help="Stop after read, find, quantize, tile, encode or emit; only emit writes.",
+)
+@JSON
+@click.option("-v", "--verbose", is_flag=True, help="List every layer, and what stays on the host.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+def compile(
+    model: Path,
+    target: str,
+    out: Path | None,
+    samples: Path | None,
+    keep_on_host: tuple[str, ...],
+    no_source: bool,
+    force: bool,
+    dry_run: bool,
+    stop_after: Any,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Compile MODEL (ONNX) into a bundle of conductance images."""
+    from rcompile import show
+    from rcompile.pipeline import compile_model
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    with progress_bar(quiet) as progress:
+        stop: Any = stop_after or ("encode" if dry_run else "emit")
+        result = compile_model(
+            model,
+            target,
+            out,
+            calibrate_with=samples,
+            keep_on_host=keep_on_host,
+            keep_source=not no_source,
+            force=force,
+            stop_after=stop,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(show.to_json(show.compiled_summary(result)))
+    elif not quiet:
+        show.print_compiled(result, stdout_console(), every_layer=verbose or result.bundle is None)
+
+
+@main.command()
+@click.argument("bundle", type=PATH)
+@click.option("--task", required=True, metavar="TASK", help="sst2, cola, mrpc, stsb, qqp, mnli, qnli, rte or wnli.")
+@click.option(
+    "--data",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of GLUE data, DIR/TASK/validation*.parquet or .tsv.  [default: $RCOMPILE_GLUE, else the hub]",
+)
+@click.option(
+    "--sa0",
+    type=float,
+    metavar="RATE",
+    help="Share of cells stuck at level 0.  [default: 0 if --sa1 is given, else the target's]",
+)
+@click.option(
+    "--sa1",
+    type=float,
+    metavar="RATE",
+    help="Share of cells stuck at the top level.  [default: 0 if --sa0 is given, else the target's]",
+)
+@click.option(
+    "--die",
+    "seeds",
+    multiple=True,
+    type=click.IntRange(0, 2**64 - 1),
+    metavar="SEED",
+    help="A virtual die. Repeatable.  [default: 0 if a rate is given, else none]",
+)
+@click.option(
+    "--fault-map",
+    "maps",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
+)
+@click.option("--limit", type=int, metavar="N", help="Only the first N examples.")
+@click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
+@JSON
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+def evaluate(
+    bundle: Path,
+    task: str,
+    data: Path | None,
+    sa0: float | None,
+    sa1: float | None,
+    seeds: tuple[int, ...],
+    maps: tuple[Path, ...],
+    limit: int | None,
+    threads: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
+    from rcompile.bundle import Bundle
+    from runtime.dies import chosen_dies
+    from runtime.evaluate import evaluate as run
+    from runtime.show import print_evaluation, to_json
+
+    opened = Bundle.open(bundle)
+    dies = chosen_dies(opened, sa0, sa1, seeds, maps)
+    with progress_bar(quiet or as_json) as progress:
+        result = run(opened, task, data=data, dies=dies, limit=limit, threads=threads, progress=progress)
+    if as_json:
+        click.echo(to_json(result))
+    else:
+        print_evaluation(result, stdout_console())
+
+
+@main.command()
+@click.argument("bundle", type=PATH)
+@click.option("--tile", metavar="LAYER:T", help="One tile: its lines, levels and conductances.")
+@JSON
+def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
+    """Show what BUNDLE holds, layer by layer or one tile."""
+    from rcompile import show
+    from rcompile.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    if tile is None:
+        click.echo(show.to_json(show.bundle_summary(opened))) if as_json else show.print_bundle(
+            opened, stdout_console()
+        )
+        return
+    layer, index = opened.tile(tile)
+    target = opened.manifest.target
+    click.echo(show.to_json(show.tile_summary(layer, index, target))) if as_json else show.print_tile(
+        layer, index, target, stdout_console()
+    )
+
+
+@main.command()
+@click.argument("bundle", type=PATH)
+@JSON
+def check(bundle: Path, as_json: bool) -> None:
+    """Check BUNDLE: schema, digests, and that its images decode to the quantized weights."""
+    from rcompile import show
+    from rcompile.bundle import Bundle
+
+    checks = [{"what": what, "problems": problems} for what, problems in Bundle.open(bundle).check()]
+    problems = [f"{c['what']}: {p}" for c in checks for p in c["problems"]]
+    if as_json:
+        click.echo(show.to_json({"ok": not problems, "checks": checks}))
+    else:
+        click.echo("\n".join(problems) if problems else f"{bundle}: {len(checks)} checks, all good")
+    sys.exit(FAILED if problems else 0)
+
+
+@main.command()
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@JSON
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Compare bundles A and B: the cells that change, tile by tile. Exit code 1 if any does."""
+    from rcompile import show
+    from rcompile.bundle import Bundle
+    from rcompile.bundle import diff as compare
+
+    found = compare(Bundle.open(a), Bundle.open(b))
+    click.echo(show.to_json({"same": found.same, **vars(found)})) if as_json else show.print_difference(
+        found, stdout_console()
+    )
+    sys.exit(0 if found.same else FAILED)
+
+
+@main.command()
+@click.argument("source", metavar="DIR|NAME")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    required=True,
+    metavar="FILE",
+    help="ONNX file to write; tokenizer.json is put beside it.",
+)
+@click.option(
+    "--exporter",
+    type=click.Choice(["dynamo", "torchscript"]),
+    default="dynamo",
+    show_default=True,
+    help="Which exporter of torch.onnx to use.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def export(source: str, out: Path, exporter: Any, force: bool) -> None:
+    """Export a Hugging Face model (a directory, or a name on the hub) to ONNX."""
+    from rcompile.export import export_model
+
+    export_model(source, out, exporter=exporter, force=force)
+
+
+@main.group()
+def targets() -> None:
+    """List, show and check hardware targets."""
+
+
+@targets.command("list")
+@JSON
+def list_targets(as_json: bool) -> None:
+    """The targets that ship."""
+    from rcompile import show
+    from rcompile.target_file import load_target, target_names
+
+    loaded = [load_target(name) for name in target_names()]
+    if as_json:
+        click.echo(show.to_json([{"name": t.name, "description": t.description} for t in loaded]))
+    else:
+        click.echo("\n".join(f"{t.name:18} {t.description}" for t in loaded))
+
+
+@targets.command("show")
+@click.argument("target", metavar="NAME|FILE")
+@JSON
+def show_target(target: str, as_json: bool) -> None:
+    """Every key of a target: value, unit, meaning, source."""
+    from rcompile import show
+    from rcompile.target_file import load_target
+
+    loaded = load_target(target)
+    click.echo(show.to_json(loaded)) if as_json else show.print_target(loaded, stdout_console())
+
+
+@targets.command("check")
+@click.argument("target", metavar="NAME|FILE")
+def check_target(target: str) -> None:
+    """Validate a target file; every error at once, with its line."""
+    from rcompile.target_file import load_target
+
+    loaded = load_target(target)
+    click.echo(
+        f"{loaded.name}: valid; {loaded.bitlines_per_output} bitlines an output, a level-0 cell leaks {loaded.hrs_levels:.4f} levels"
+    )

@@ -1,0 +1,197 @@
+"""Constant matrices of a graph: what a value holds, followed through the nodes that exporters put in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import ml_dtypes  # noqa: F401  (bfloat16 for NumPy)
+import numpy as np
+import onnx_ir as ir
+
+from rcompile.errors import BadInputError
+
+FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+QUANTIZED = {ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32}
+PASS_THROUGH = {"Identity", "Cast", "Transpose", "DequantizeLinear"}
+
+
+@dataclass(frozen=True, eq=False)
+class WeightValues:
+    """The numbers of a constant matrix: float32 values, or int8 codes with one scale a column.
+
+    values: float32 or int8 [K, N]. scale: float32 [N] with int8 values, else None.
+    """
+
+    values: np.ndarray
+    scale: np.ndarray | None = None
+
+    def dequantized(self) -> np.ndarray:
+        """float32, same shape."""
+        if self.scale is None:
+            return self.values
+        return self.values.astype(np.float32) * self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantWeight:
+    """A constant reached through Identity, Cast, Transpose and DequantizeLinear, not yet read.
+
+    dtype is that of the value as the product sees it; name that of the stored tensor.
+    """
+
+    value: ir.Value
+    name: str
+    shape: tuple[int, ...]
+    dtype: ir.DataType
+    transpose: bool = False
+    alpha: float = 1.0
+
+    @property
+    def key(self) -> object:
+        """Equal for two uses of the same numbers."""
+        origin = _origin(self.value)
+        return (id(origin[0]), *origin[1], self.transpose, self.alpha)
+
+    def transposed(self) -> ConstantWeight:
+        """The matrix with its axes exchanged."""
+        return replace(self, shape=self.shape[::-1], transpose=not self.transpose)
+
+    def scaled(self, alpha: float) -> ConstantWeight:
+        """The matrix times alpha."""
+        return replace(self, alpha=self.alpha * alpha)
+
+    def read(self) -> WeightValues:
+        """The numbers. Raises BadInputError for NaN or Inf."""
+        found = _evaluate(self.value)
+        if isinstance(found, np.ndarray):
+            values = found.T if self.transpose else found
+            if self.alpha != 1.0:
+                values = values * np.float32(self.alpha)
+            values = np.ascontiguousarray(values, np.float32)
+            _require_finite(values, self.name)
+            return WeightValues(values)
+        return self._quantized(*found)
+
+    def _quantized(self, codes: np.ndarray, scale: np.ndarray, axis: int | None) -> WeightValues:
+        if self.transpose:
+            codes, axis = codes.T, None if axis is None else 1 - axis
+        scale = scale * np.float32(self.alpha)
+        _require_finite(scale, self.name)
+        per_output = axis in (None, 1)
+        if codes.ndim == 2 and per_output and codes.min() >= -127 and codes.max() <= 127 and (scale > 0).all():
+            return WeightValues(np.ascontiguousarray(codes, np.int8), np.broadcast_to(scale, codes.shape[1]).copy())
+        if axis is not None:
+            scale = scale.reshape([-1 if i == axis else 1 for i in range(codes.ndim)])
+        return WeightValues((codes.astype(np.float32) * scale).astype(np.float32))
+
+
+def constant_weight(value: ir.Value) -> ConstantWeight | None:
+    """The constant that `value` always holds, or None if it depends on an input."""
+    origin = _origin(value)
+    tensor = _tensor(origin[0])
+    if tensor is None or tensor.dtype not in FLOATS | QUANTIZED:
+        return None
+    shape = tuple(int(d) for d in tensor.shape.numpy())
+    dtype = _dtype(value, tensor)
+    if dtype not in FLOATS:
+        return None
+    for flip in origin[1]:
+        shape = shape[::-1] if flip == "T" else shape
+    return ConstantWeight(value, str(origin[0].name), shape, dtype)
+
+
+def _tensor(value: ir.Value) -> ir.TensorProtocol | None:
+    """The tensor of an initializer or of a Constant node."""
+    node = value.producer()
+    if node is None:
+        return value.const_value if value.is_initializer() else None
+    if node.op_type == "Constant" and "value" in node.attributes:
+        return node.attributes["value"].as_tensor()
+    return None
+
+
+def _origin(value: ir.Value) -> tuple[ir.Value, tuple[str, ...]]:
+    """The value at the start of the chain, and the steps from there ('T' for each transpose)."""
+    steps: list[str] = []
+    while (node := value.producer()) is not None and node.op_type in PASS_THROUGH and node.domain in ("", "ai.onnx"):
+        if node.inputs[0] is None:
+            break
+        if node.op_type == "Transpose":
+            if "perm" in node.attributes and tuple(node.attributes["perm"].as_ints()) != (1, 0):
+                break
+            steps.append("T")
+        elif node.op_type == "DequantizeLinear":
+            steps.append(f"Q{id(node.inputs[1])}")
+        value = node.inputs[0]
+    return value, tuple(reversed(steps))
+
+
+def _dtype(value: ir.Value, tensor: ir.TensorProtocol) -> ir.DataType:
+    """The element type at the end of the chain."""
+    node = value.producer()
+    if node is None or node.op_type == "Constant":
+        return tensor.dtype
+    if node.op_type == "Cast":
+        return ir.DataType(node.attributes["to"].as_int())
+    source = node.inputs[1] if node.op_type == "DequantizeLinear" else node.inputs[0]
+    assert source is not None
+    inner = _tensor(source)
+    return _dtype(source, inner if inner is not None else tensor)
+
+
+def _evaluate(value: ir.Value) -> np.ndarray | tuple[np.ndarray, np.ndarray, int | None]:
+    """The numbers of a constant chain: a float array, or (codes, scale, axis) of a symmetric int8 DequantizeLinear."""
+    tensor = _tensor(value)
+    if tensor is not None:
+        try:
+            return tensor.numpy()
+        except (OSError, ValueError) as error:
+            raise BadInputError(
+                f"cannot read tensor '{value.name}': {error}. The model or its external data are truncated; export it again."
+            ) from None
+    node = value.producer()
+    assert node is not None and node.inputs[0] is not None
+    if node.op_type == "DequantizeLinear":
+        return _dequantize(node)
+    inner = _evaluate(node.inputs[0])
+    if isinstance(inner, tuple):
+        codes, scale, axis = inner
+        if node.op_type == "Transpose":
+            return codes.T, scale, None if axis is None else codes.ndim - 1 - axis
+        return codes, scale, axis
+    if node.op_type == "Transpose":
+        return inner.T
+    if node.op_type == "Cast":
+        return inner.astype(ir.DataType(node.attributes["to"].as_int()).numpy())
+    return inner
+
+
+def _dequantize(node: ir.Node) -> np.ndarray | tuple[np.ndarray, np.ndarray, int | None]:
+    def given(index: int) -> np.ndarray | None:
+        source = node.inputs[index] if len(node.inputs) > index else None
+        found = None if source is None else _evaluate(source)
+        if isinstance(found, tuple):
+            raise BadInputError(f"node '{node.name}' dequantizes a dequantized tensor.")
+        return found
+
+    codes, scale, zero = given(0), given(1), given(2)
+    assert codes is not None and scale is not None
+    scale = np.atleast_1d(scale).astype(np.float32).reshape(-1)
+    axis = node.attributes["axis"].as_int() % codes.ndim if "axis" in node.attributes else 1
+    per_axis = axis if scale.size > 1 else None
+    if per_axis is not None and ("block_size" in node.attributes and node.attributes["block_size"].as_int()):
+        raise BadInputError(
+            f"node '{node.name}' dequantizes by blocks, which is not supported: quantize a tensor or a channel at a time."
+        )
+    if zero is not None and np.any(zero):
+        shape = [-1 if i == axis else 1 for i in range(codes.ndim)] if zero.size > 1 else [1]
+        codes = codes.astype(np.int32) - zero.astype(np.int32).reshape(shape)
+    return codes, scale, per_axis
+
+
+def _require_finite(values: np.ndarray, name: str) -> None:
+    if not np.isfinite(values).all():
+        at = np.argwhere(~np.isfinite(values))[0].tolist()
+        raise BadInputError(
+            f"weight '{name}' holds NaN or Inf, first at {at}. The model is broken (diverged training, fp16 overflow?); export a sound one."
+        )

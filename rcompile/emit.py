@@ -1,0 +1,177 @@
+"""Emit: write the files of a bundle into a scratch directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from safetensors.numpy import save
+
+from rcompile import __version__
+from rcompile.canonical import file_sha256
+from rcompile.errors import BadInputError
+from rcompile.form import Placement
+from rcompile.frontend import Linear, Unmapped
+from rcompile.host import MappedLayer, tensor_spans
+from rcompile.manifest import (
+    MANIFEST,
+    MODEL,
+    TOKENIZER,
+    FileEntry,
+    LayerEntry,
+    LedgerRow,
+    Manifest,
+    NodeEntry,
+    Options,
+    Source,
+    TensorEntry,
+    Tool,
+    UnmappedEntry,
+)
+from rcompile.place import place
+from rcompile.target import Target
+from rcompile.work import LayerSummary, LayerWork, summarize
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The layers of a bundle, written: for the host graph, the manifest and the report."""
+
+    mapped: tuple[MappedLayer, ...]
+    entries: tuple[LayerEntry, ...]
+    ledger: tuple[LedgerRow, ...]
+    summaries: tuple[LayerSummary, ...]
+
+
+def write_layers(bundle: Path, works: Iterable[LayerWork], input_scales: dict[str, float], target: Target) -> Written:
+    """Write tiles/<layer>.safetensors for each layer, one at a time."""
+    rows: list[tuple[MappedLayer, LayerEntry, LedgerRow, LayerSummary]] = []
+    first_tile = 0
+    for work in works:
+        assert work.placement is not None
+        layer = _write_layer(bundle, work, first_tile, tuple(input_scales.get(use.name) for use in work.linear.uses))
+        rows.append(
+            (layer, _layer_entry(layer, work), _ledger_row(work.linear, work.placement, target), summarize(work))
+        )
+        first_tile += work.placement.tiles
+    return Written(*map(tuple, zip(*rows, strict=True)))
+
+
+def _write_layer(bundle: Path, work: LayerWork, first_tile: int, input_scales: tuple[float | None, ...]) -> MappedLayer:
+    """The normal form, weight_scale, and the distinct biases of the nodes that use the layer."""
+    linear = work.linear
+    assert work.tiles is not None and work.quantized is not None
+    biases: dict[str, np.ndarray] = {}
+    names = []
+    for use in linear.uses:
+        values = np.zeros(linear.outputs, np.float32) if use.bias is None else use.bias
+        if not np.isfinite(values).all():
+            raise BadInputError(
+                f"the bias of '{linear.name}' holds NaN or Inf. The model is broken; export a sound one."
+            )
+        name = next((n for n, known in biases.items() if np.array_equal(known, values)), f"bias.{len(biases)}")
+        biases[name] = values
+        names.append(name)
+    file = f"tiles/{linear.name}.safetensors"
+    (bundle / file).write_bytes(save({**work.tiles.tensors(), "weight_scale": work.quantized.weight_scale, **biases}))
+    return MappedLayer(linear, file, first_tile, tensor_spans(bundle / file), tuple(names), input_scales)
+
+
+def _layer_entry(layer: MappedLayer, work: LayerWork) -> LayerEntry:
+    assert work.placement is not None and work.quantized is not None
+    nodes = zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True)
+    return LayerEntry(
+        name=layer.linear.name,
+        file=layer.file,
+        inputs=layer.linear.inputs,
+        outputs=layer.linear.outputs,
+        first_tile=layer.first_tile,
+        tiles=work.placement.tiles,
+        nodes=tuple(NodeEntry(name=use.name, bias=bias, input_scale=scale) for use, bias, scale in nodes),
+        tensors={name: TensorEntry(dtype=span.dtype, shape=span.shape) for name, span in layer.tensors.items()},  # type: ignore[arg-type]
+        codes_sha256=hashlib.sha256(work.quantized.codes.tobytes()).hexdigest(),
+    )
+
+
+def _ledger_row(linear: Linear, placement: Placement, target: Target) -> LedgerRow:
+    crossbars = placement.tiles
+    return LedgerRow(
+        layer=linear.name,
+        crossbars_dense=place(linear.inputs, linear.outputs, target).tiles,
+        crossbars=crossbars,
+        cells=crossbars * target.crossbar.rows * target.crossbar.cols,
+        cells_used=placement.cells_used,
+    )
+
+
+def write_host(bundle: Path, model: ir.Model) -> None:
+    """Write model.onnx; its constants already lie in the bundle's files."""
+    ir.save(model, bundle / MODEL)
+
+
+def copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
+    """Copy the source model and its external data into source/; the path of the copy inside the bundle."""
+    external = {
+        os.fspath(t.location)
+        for v in model.graph.initializers.values()
+        if isinstance(t := v.const_value, ir.ExternalTensor)
+    }
+    folder = (bundle / "source").resolve()
+    for name in [source.name, *sorted(external)]:
+        copy = (folder / name).resolve()
+        if not copy.is_relative_to(folder):
+            raise BadInputError(
+                f"'{source}' keeps data in '{name}', outside its own directory. Move the data beside the model, and export again."
+            )
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.parent / name, copy)
+    return f"source/{source.name}"
+
+
+def copy_tokenizer(source: Path, bundle: Path) -> str | None:
+    """Copy the tokenizer.json that lies beside the source, if one does."""
+    beside = source.parent / TOKENIZER
+    if not beside.is_file():
+        return None
+    shutil.copyfile(beside, bundle / TOKENIZER)
+    return TOKENIZER
+
+
+def describe_source(source: Path, opset: int, copy: str | None, tokenizer: str | None) -> Source:
+    """The manifest's entry for the source model."""
+    return Source(name=source.name, sha256=file_sha256(source), opset=opset, model=copy, tokenizer=tokenizer)
+
+
+def write_manifest(
+    bundle: Path,
+    target: Target,
+    source: Source,
+    options: Options,
+    passes: tuple[str, ...],
+    written: Written,
+    unmapped: tuple[Unmapped, ...],
+) -> Manifest:
+    """Write manifest.json, the last file of a bundle, with the digest of every other."""
+    paths = sorted(p for p in bundle.rglob("*") if p.is_file())
+    manifest = Manifest(
+        tool=Tool(version=__version__),
+        target=target,
+        target_sha256=target.sha256,
+        source=source,
+        options=options,
+        passes=passes,
+        ledger=written.ledger,
+        layers=written.entries,
+        unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in unmapped),
+        files={
+            p.relative_to(bundle).as_posix(): FileEntry(sha256=file_sha256(p), bytes=p.stat().st_size) for p in paths
+        },
+    )
+    (bundle / MANIFEST).write_text(manifest.text(), encoding="utf-8", newline="\n")
+    return manifest

@@ -1,0 +1,112 @@
+"""Export a Hugging Face model to ONNX, ready to compile."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+from rcompile.errors import BadInputError, UnsupportedError, UsageError
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OPSET = 18
+PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
+
+
+def export_model(
+    source: str, out: Path, *, exporter: Literal["dynamo", "torchscript"] = "dynamo", force: bool = False
+) -> None:
+    """Write `out` (fp32, dynamic batch and length) and tokenizer.json beside it.
+
+    source: a directory that `save_pretrained` wrote, or a name on the hub. A sequence classifier is exported with its head, any other
+    encoder with its last hidden state. Raises RcompileError.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise UnsupportedError(
+            f"export needs {error.name}: pip install torch==2.13.0, then pip install 'rcompile[train]'."
+        ) from None
+    if out.exists() and not force:
+        raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        config = transformers.AutoConfig.from_pretrained(source)
+        classifier = any("SequenceClassification" in a for a in config.architectures or [])
+        kind = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModel
+        model = kind.from_pretrained(source, dtype=torch.float32, attn_implementation="eager").eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInputError(
+            f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
+        ) from None
+    names = [n for n in INPUTS if n != "token_type_ids" or getattr(config, "type_vocab_size", 0) > 1]
+    output = "logits" if classifier else "last_hidden_state"
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as scratch:
+        _export(
+            torch, _Positional(torch, model, names, output).module, names, output, Path(scratch) / out.name, exporter
+        )
+        for path in Path(scratch).iterdir():
+            os.replace(path, out.absolute().parent / path.name)
+    tokenizer = _tokenizer_file(transformers, source)
+    if tokenizer is not None:
+        shutil.copyfile(tokenizer, out.absolute().parent / "tokenizer.json")
+
+
+class _Positional:
+    """A model whose forward takes the named inputs by position and returns one tensor: what both exporters trace."""
+
+    def __init__(self, torch: Any, model: Any, names: list[str], output: str) -> None:
+        class Wrapped(torch.nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, *arguments: Any) -> Any:
+                return getattr(self.model(**dict(zip(names, arguments, strict=True))), output)
+
+        self.module = Wrapped().eval()
+
+
+def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, exporter: str) -> None:
+    example = torch.ones(2, 16, dtype=torch.long)
+    arguments = tuple(example.clone() for _ in names)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    large = sum(p.numel() * p.element_size() for p in model.parameters()) > PROTOBUF_LIMIT_BYTES
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        if exporter == "dynamo":
+            dynamic = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")},) * len(names)
+            torch.onnx.export(
+                model, arguments, str(out), dynamo=True, input_names=names, output_names=[output], dynamic_shapes=(dynamic,), opset_version=OPSET,
+                external_data=large, verbose=False,
+            )  # fmt: skip
+        else:
+            axes = {n: {0: "batch", 1: "tokens"} for n in names} | {output: {0: "batch"}}
+            torch.onnx.export(
+                model,
+                arguments,
+                str(out),
+                dynamo=False,
+                input_names=names,
+                output_names=[output],
+                dynamic_axes=axes,
+                opset_version=17,
+            )
+
+
+def _tokenizer_file(transformers: Any, source: str) -> Path | None:
+    local = Path(source) / "tokenizer.json"
+    if local.is_file():
+        return local
+    try:
+        found = transformers.utils.cached_file(source, "tokenizer.json")
+    except OSError:
+        return None
+    return Path(found) if found else None

@@ -1,0 +1,266 @@
+"""Read ONNX and find its linears: every product of an activation and a constant matrix.
+
+Takes MatMul, MatMul + Add and Gemm (either transpose, any alpha and beta), with the weight an initializer or a Constant, directly or
+behind Identity, Cast, Transpose and DequantizeLinear. What stays on the host is listed with its reason.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import google.protobuf.message
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes.common import InlinePass
+
+from rcompile.constants import ConstantWeight, constant_weight
+from rcompile.errors import BadInputError, UnsupportedError
+
+OLDEST_OPSET = 11
+PRODUCTS = {
+    "MatMul",
+    "Gemm",
+    "MatMulInteger",
+    "QLinearMatMul",
+    "FusedMatMul",
+    "MatMulNBits",
+    "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat",
+    "QGemm",
+    "Attention",
+    "QAttention",
+    "Einsum",
+    "Conv",
+    "LSTM",
+    "GRU",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """One place in the graph that multiplies by a linear's weight.
+
+    node: the product; tail: the bias Add that it absorbs, if any. x: the activation. result: the value that it stands for.
+    bias: float32 [N] or None.
+    """
+
+    node: ir.Node
+    tail: ir.Node | None
+    x: ir.Value
+    result: ir.Value
+    bias: np.ndarray | None
+    dtype: ir.DataType
+
+    @property
+    def name(self) -> str:
+        """The node's name in the source, or the name of its output where it has none."""
+        return self.node.name or str(self.node.outputs[0].name)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A constant matrix and every node that multiplies by it (tied weights: several).
+
+    weight.read() gives float32 [inputs, outputs] or the stored int8 codes with their scales; it is read once, when its turn comes.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    weight: ConstantWeight
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True)
+class Unmapped:
+    """A product that stays on the host, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What `find_linears` found, in graph order."""
+
+    linears: tuple[Linear, ...]
+    unmapped: tuple[Unmapped, ...]
+
+
+def read_model(path: Path) -> ir.Model:
+    """Parse an ONNX file; external data stay on disk until they are read.
+
+    Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11.
+    """
+    if not path.is_file():
+        raise BadInputError(f"no such ONNX file: '{path}'.")
+    try:
+        model = ir.load(path)
+    except (
+        google.protobuf.message.DecodeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OSError,
+        MemoryError,
+    ) as error:
+        raise BadInputError(
+            f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
+        ) from None
+    if model.functions:
+        model = InlinePass()(model).model
+    opset = model.graph.opset_imports.get("")
+    if opset is None or not len(model.graph):
+        raise BadInputError(
+            f"'{path}' holds no ONNX graph (truncated, or another protobuf). Export it again, e.g. with `rcompile export`."
+        )
+    if opset < OLDEST_OPSET:
+        raise UnsupportedError(
+            f"'{path}' has opset {opset}; the oldest supported is {OLDEST_OPSET}. Export it again with a newer opset."
+        )
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
+            raise BadInputError(
+                f"'{path}' keeps tensor '{value.name}' in '{tensor.location}', which is missing. Put it beside the model."
+            )
+    return model
+
+
+def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda name: False) -> Found:
+    """Every linear of the main graph. `keep_on_host(layer name)` leaves a layer on the CPU.
+
+    Raises UnsupportedError if there is none.
+    """
+    by_weight: dict[object, list[tuple[Use, ConstantWeight]]] = {}
+    unmapped: list[Unmapped] = []
+    for node in model.graph:
+        if node.op_type not in PRODUCTS:
+            continue
+        use = _use(node)
+        if isinstance(use, str):
+            unmapped.append(Unmapped(node.name or str(node.outputs[0].name), node.op_type, use))
+        else:
+            by_weight.setdefault(use[1].key, []).append(use)
+    linears: list[Linear] = []
+    taken: set[str] = set()
+    for group in by_weight.values():
+        uses, weight = tuple(u for u, _ in group), group[0][1]
+        name = _unique(_layer_name(uses[0], weight), taken)
+        if keep_on_host(name):
+            unmapped.extend(Unmapped(u.name, u.node.op_type, "kept on the host as asked") for u in uses)
+        else:
+            linears.append(Linear(name, weight.shape[0], weight.shape[1], weight, uses))
+    if not linears:
+        listed = "".join(f"\n  {u.op} {u.node}: {u.reason}" for u in unmapped[:20])
+        raise UnsupportedError(
+            f"the model has no linear layer to map: no product of an activation and a constant matrix.{listed}"
+        )
+    return Found(tuple(linears), tuple(unmapped))
+
+
+def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
+    """The use of a constant weight that `node` is, or the reason why it is none."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in ("MatMul", "Gemm"):
+        return (
+            f"{node.op_type} hides its product from this compiler; export the model without that fusion or quantization"
+        )
+    x, w = node.inputs[0], node.inputs[1]
+    if x is None or w is None:
+        return "an operand is missing"
+    weight = constant_weight(w)
+    if weight is None:
+        left = constant_weight(x)
+        return "both operands are activations" if left is None else "the constant is the left operand"
+    if len(weight.shape) != 2:
+        return f"the constant has rank {len(weight.shape)}, not 2"
+    if 0 in weight.shape:
+        return "the constant is empty"
+    if node.op_type == "Gemm":
+        return _gemm_use(node, x, weight)
+    tail, bias = _following_bias(node, weight.shape[1])
+    result = (tail or node).outputs[0]
+    return Use(node, tail, x, result, bias, weight.dtype), weight
+
+
+def _gemm_use(node: ir.Node, x: ir.Value, weight: ConstantWeight) -> tuple[Use, ConstantWeight] | str:
+    def attribute(name: str, default: float) -> float:
+        return node.attributes[name].as_float() if name in node.attributes else default
+
+    def flag(name: str) -> bool:
+        return name in node.attributes and node.attributes[name].as_int() != 0
+
+    if flag("transA"):
+        return "Gemm transposes its activation"
+    weight = weight.transposed() if flag("transB") else weight
+    weight = weight.scaled(attribute("alpha", 1.0))
+    bias: np.ndarray | None = None
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        constant = constant_weight(node.inputs[2])
+        if constant is None:
+            return "the bias of Gemm is an activation"
+        if math.prod(constant.shape) not in (1, weight.shape[1]) or math.prod(constant.shape[:-1]) != 1:
+            return f"the bias of Gemm has shape {list(constant.shape)}, not one value an output"
+        bias = _per_output(constant, weight.shape[1]) * np.float32(attribute("beta", 1.0))
+    return Use(node, None, x, node.outputs[0], bias, weight.dtype), weight
+
+
+def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.ndarray | None]:
+    """The Add of a constant vector that alone consumes the product, and that vector."""
+    product = node.outputs[0]
+    users = list(product.uses())
+    if len(users) != 1 or product.is_graph_output():
+        return None, None
+    add = users[0].node
+    if add.op_type != "Add" or add.domain not in ("", "ai.onnx"):
+        return None, None
+    other = add.inputs[1 - users[0].idx]
+    constant = constant_weight(other) if other is not None else None
+    if (
+        constant is None
+        or constant.shape not in ((outputs,), (1, outputs))
+        or (len(constant.shape) == 2 and not _rank_at_least_2(product))
+    ):
+        return None, None
+    return add, _per_output(constant, outputs)
+
+
+def _rank_at_least_2(value: ir.Value) -> bool:
+    return value.shape is not None and len(value.shape) >= 2
+
+
+def _per_output(constant: ConstantWeight, outputs: int) -> np.ndarray:
+    return np.ascontiguousarray(np.broadcast_to(constant.read().dequantized().reshape(-1), outputs), np.float32)
+
+
+def _layer_name(use: Use, weight: ConstantWeight) -> str:
+    """A module path where the exporter left one: in the weight's name, in node metadata, or in the node's name."""
+    stored = weight.name.removesuffix("_quantized").removesuffix(".weight")
+    if weight.name.endswith((".weight", ".weight_quantized")):
+        return _clean(stored)
+    scopes = use.node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
+    paths = re.findall(r"'([^']*)'", scopes)
+    if len(paths) >= 2:
+        return _clean(paths[-2])
+    path = use.name.strip("/").rsplit("/", 1)
+    return _clean(path[0] if len(path) == 2 else use.name)
+
+
+def _clean(name: str) -> str:
+    """A name that is safe as a file name everywhere."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", ".", name).strip(".")[:120] or "linear"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, n = name, 1
+    while candidate.lower() in taken:
+        n += 1
+        candidate = f"{name}.{n}"
+    taken.add(candidate.lower())
+    return candidate

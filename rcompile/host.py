@@ -1,0 +1,187 @@
+"""Host graph: the source model with each mapped linear replaced by one `ai.rcompile:CrossbarMatMul` node."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
+
+from rcompile.frontend import Linear, Use
+from rcompile.target import Target
+
+DOMAIN = "ai.rcompile"
+OP_TYPE = "CrossbarMatMul"
+OP_VERSION = 1
+# Inputs of the node after x, in order; `bias` is per node.
+NODE_TENSORS = (
+    "levels",
+    "wordline_input",
+    "bitline_output",
+    "bitline_slice",
+    "bitline_polarity",
+    "bitline_replica",
+    "bitline_inverted",
+    "weight_scale",
+)
+DTYPES = {"U8": ir.DataType.UINT8, "I8": ir.DataType.INT8, "I32": ir.DataType.INT32, "F32": ir.DataType.FLOAT}
+HOST_DATA = "host.data"
+# ONNX's protobuf cannot exceed 2 GiB, and ONNX Runtime maps external data: only small constants stay in model.onnx.
+INLINE_BYTES = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class TensorSpan:
+    """Where a tensor lies in a safetensors file: dtype as safetensors names it, byte offset from the start of the file, byte length."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, eq=False)
+class MappedLayer:
+    """A linear whose tiles are written: its file inside the bundle, the tensors there, and each node's bias and input scale."""
+
+    linear: Linear
+    file: str
+    first_tile: int
+    tensors: dict[str, TensorSpan]
+    bias_names: tuple[str, ...]
+    input_scales: tuple[float | None, ...]
+
+
+def tensor_spans(path: Path) -> dict[str, TensorSpan]:
+    """The tensors of a safetensors file, by name. The header is the library's own; see its format page."""
+    with path.open("rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(header_bytes))
+    start = 8 + header_bytes
+    return {
+        name: TensorSpan(
+            e["dtype"], tuple(e["shape"]), start + e["data_offsets"][0], e["data_offsets"][1] - e["data_offsets"][0]
+        )
+        for name, e in sorted(header.items())
+        if name != "__metadata__"
+    }
+
+
+def rewrite_host(model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, bundle: Path) -> ir.Model:
+    """The host graph, its large constants moved to `bundle`/host.data. Changes `model`, which is spent afterwards."""
+    graph = model.graph
+    for layer in layers:
+        shared = {name: _initializer(graph, layer, name) for name in NODE_TENSORS}
+        biases = {name: _initializer(graph, layer, name) for name in dict.fromkeys(layer.bias_names)}
+        for use, bias, scale in zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True):
+            _replace(graph, use, [*shared.values(), biases[bias]], _attributes(layer, target, scale))
+    model.opset_imports[DOMAIN] = OP_VERSION
+    # Docstrings and metadata hold stack traces with absolute paths.
+    for clean in (RemoveUnusedNodesPass(), RemoveUnusedOpsetsPass(), ClearMetadataAndDocStringPass()):
+        model = clean(model).model
+    model.metadata_props.clear()
+    model.producer_name, model.producer_version = "rcompile", ""
+    _move_constants(graph, bundle)
+    return model
+
+
+def _initializer(graph: ir.Graph, layer: MappedLayer, name: str) -> ir.Value:
+    span = layer.tensors[name]
+    shape = ir.Shape(span.shape)
+    full = f"rcompile/{layer.linear.name}/{name}"
+    tensor = ir.ExternalTensor(layer.file, span.offset, span.length, DTYPES[span.dtype], shape=shape, name=full)
+    value = ir.Value(name=full, shape=shape, type=ir.TensorType(DTYPES[span.dtype]), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def _attributes(layer: MappedLayer, target: Target, input_scale: float | None) -> list[ir.Attr]:
+    ints = {
+        "inputs": layer.linear.inputs,
+        "outputs": layer.linear.outputs,
+        "first_tile": layer.first_tile,
+        "weight_bits": target.weights.bits,
+        "cell_bits": target.cell.bits,
+        "input_bits": target.input.bits,
+        "active_rows": target.crossbar.active_rows,
+        "adc_bits": target.adc.bits,
+    }
+    # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
+    strings = {
+        "layer": layer.linear.name,
+        "encoding": target.weights.encoding,
+        "input_coding": target.input.coding,
+        "adc_step_levels": repr(target.adc.step_levels),
+        "hrs_levels": repr(target.hrs_levels),
+    }
+    return [
+        *(ir.AttrInt64(k, v) for k, v in sorted(ints.items())),
+        *(ir.AttrString(k, v) for k, v in sorted(strings.items())),
+        ir.AttrFloat32("input_scale", input_scale or 0.0),
+    ]
+
+
+def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: list[ir.Attr]) -> None:
+    """Put the crossbar node in the place of the product and of the bias Add that it absorbs."""
+    new: list[ir.Node] = []
+    x = use.x
+    if use.dtype != ir.DataType.FLOAT:
+        new.append(ir.node("Cast", [x], {"to": ir.DataType.FLOAT.value}, name=f"{use.name}/to_float"))
+        x = new[-1].outputs[0]
+    new.append(ir.Node(DOMAIN, OP_TYPE, [x, *constants], attributes, name=use.name))
+    if use.dtype != ir.DataType.FLOAT:
+        new.append(ir.node("Cast", [new[-1].outputs[0]], {"to": use.dtype.value}, name=f"{use.name}/from_float"))
+    result = new[-1].outputs[0]
+    result.type, result.shape = ir.TensorType(use.dtype), use.result.shape
+    last = use.tail or use.node
+    graph.insert_after(last, new)
+    name = use.result.name
+    use.result.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph.remove([use.node, use.tail] if use.tail else use.node, safe=True)
+    result.name = name
+
+
+def _move_constants(graph: ir.Graph, bundle: Path) -> None:
+    """Write every large initializer that is not a crossbar's to host.data; source files outside the bundle are then no longer needed."""
+    held = [
+        (value, tensor)
+        for value in graph.initializers.values()
+        if (tensor := value.const_value) is not None
+        and not str(value.name).startswith("rcompile/")
+        and tensor.dtype != ir.DataType.STRING
+    ]
+    large = [(value, tensor) for value, tensor in held if tensor.nbytes > INLINE_BYTES]
+    moved = ir.external_data.convert_tensors_to_external([t for _, t in large], bundle, HOST_DATA) if large else []
+    for (value, _), external in zip(large, moved, strict=True):
+        value.const_value = external
+    for value, tensor in held:
+        if isinstance(value.const_value, ir.ExternalTensor) and tensor.nbytes <= INLINE_BYTES:
+            value.const_value = ir.Tensor(tensor.numpy().copy(), name=value.name)
+
+
+@dataclass(frozen=True)
+class CrossbarNode:
+    """A CrossbarMatMul node as model.onnx holds it; tensors: (file, offset, length) by tensor name."""
+
+    name: str
+    layer: str
+    tensors: dict[str, tuple[str, int | None, int | None]]
+
+
+def crossbar_nodes(model: Path) -> list[CrossbarNode]:
+    """Every CrossbarMatMul node of a host graph, and where its tensors lie. Reads no tensor."""
+    found = []
+    for node in ir.load(model).graph:
+        if (node.domain, node.op_type) != (DOMAIN, OP_TYPE):
+            continue
+        tensors = {}
+        for value in node.inputs[1:]:
+            tensor = value.const_value if value is not None else None
+            if isinstance(tensor, ir.ExternalTensor):
+                tensors[str(tensor.name).rsplit("/", 1)[1]] = (str(tensor.location), tensor.offset, tensor.length)
+        layer = node.attributes["layer"].as_string() if "layer" in node.attributes else ""
+        found.append(CrossbarNode(str(node.name), layer, tensors))
+    return found

@@ -1,0 +1,107 @@
+"""The compiler, top to bottom: read ONNX, find linears, quantize, tile, encode, emit."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rcompile import emit
+from rcompile.calibrate import calibrate, input_scale_mode, samples_digest
+from rcompile.encode import encode
+from rcompile.frontend import Linear, Unmapped, find_linears, read_model
+from rcompile.host import rewrite_host
+from rcompile.manifest import Manifest, Options
+from rcompile.place import place
+from rcompile.quantize import quantize
+from rcompile.scratch import check_output, new_bundle
+from rcompile.target import Target
+from rcompile.target_file import load_target
+from rcompile.work import LayerSummary, LayerWork, summarize
+
+Stage = Literal["read", "find", "quantize", "tile", "encode", "emit"]
+STAGES: tuple[Stage, ...] = ("read", "find", "quantize", "tile", "encode", "emit")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compile did. manifest and bundle are None unless the bundle was written."""
+
+    target: Target
+    stage: Stage
+    layers: tuple[LayerSummary, ...]
+    unmapped: tuple[Unmapped, ...]
+    manifest: Manifest | None = None
+    bundle: Path | None = None
+
+
+def compile_model(
+    model: str | Path,
+    target: str | Path | Target,
+    out: str | Path | None = None,
+    *,
+    calibrate_with: str | Path | None = None,
+    keep_on_host: tuple[str, ...] = (),
+    keep_source: bool = True,
+    force: bool = False,
+    stop_after: Stage = "emit",
+    progress: Progress = lambda layer, done, total: None,
+) -> Compiled:
+    """Compile an ONNX model for a target into a bundle directory.
+
+    model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus `.bundle`, in the
+    working directory. calibrate_with: sample inputs for static input scales. keep_on_host: globs of layer names to leave on the CPU.
+    keep_source: put the source model into the bundle, so that the two can be compared at any time. stop_after: run the stages up to
+    this one; only `emit` writes. progress(layer, done, total) is called after each layer. Raises RcompileError.
+    """
+    source, samples = Path(model), None if calibrate_with is None else Path(calibrate_with)
+    hardware = target if isinstance(target, Target) else load_target(target)
+    options = Options(
+        input_scale=input_scale_mode(hardware, samples),
+        calibration_sha256=samples_digest(samples),
+        keep_on_host=keep_on_host,
+    )
+    bundle = Path(out) if out is not None else Path(f"{source.stem}.bundle")
+    if stop_after == "emit":
+        check_output(bundle, force)
+
+    graph = read_model(source)
+    if stop_after == "read":
+        return Compiled(hardware, stop_after, (), ())
+    found = find_linears(graph, lambda name: any(fnmatch.fnmatchcase(name, pattern) for pattern in keep_on_host))
+    works = _reporting(_stages(found.linears, hardware, stop_after), len(found.linears), progress)
+    if stop_after != "emit":
+        return Compiled(hardware, stop_after, tuple(map(summarize, works)), found.unmapped)
+
+    input_scales = calibrate(source, found.linears, samples, hardware) if samples else {}
+    with new_bundle(bundle, force) as folder:
+        written = emit.write_layers(folder, works, input_scales, hardware)
+        kept = emit.copy_source(source, graph, folder) if keep_source else None
+        opset = graph.opset_imports[""]
+        emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, folder))
+        origin = emit.describe_source(source, opset, kept, emit.copy_tokenizer(source, folder))
+        manifest = emit.write_manifest(folder, hardware, origin, options, STAGES, written, found.unmapped)
+    return Compiled(hardware, stop_after, written.summaries, found.unmapped, manifest, bundle)
+
+
+def _stages(linears: tuple[Linear, ...], target: Target, stop_after: Stage) -> Iterator[LayerWork]:
+    """Every layer through the stages between `find` and `emit`, one at a time: memory is bounded by the largest layer."""
+    depth = STAGES.index(stop_after)
+    for linear in linears:
+        quantized = quantize(linear, target) if depth >= STAGES.index("quantize") else None
+        placement = place(linear.inputs, linear.outputs, target) if depth >= STAGES.index("tile") else None
+        tiles = (
+            encode(quantized, placement, target)
+            if quantized and placement and depth >= STAGES.index("encode")
+            else None
+        )
+        yield LayerWork(linear, quantized, placement, tiles)
+
+
+def _reporting(works: Iterator[LayerWork], total: int, progress: Progress) -> Iterator[LayerWork]:
+    for done, work in enumerate(works, 1):
+        yield work
+        progress(work.linear.name, done, total)

@@ -1,0 +1,40 @@
+"""Quantize: a linear's float weights become integer codes with one scale per output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rcompile.form import F32, I8
+from rcompile.frontend import Linear
+from rcompile.target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedLinear:
+    """codes: int8 [K, N] in [-(2^(W-1)-1), 2^(W-1)-1]. weight_scale: float32 [N], > 0; weight ~ codes * weight_scale."""
+
+    name: str
+    codes: I8
+    weight_scale: F32
+
+
+def quantize(linear: Linear, target: Target) -> QuantizedLinear:
+    """Symmetric, per output, to the nearest code (ties to even); int8 codes that came with the model are kept as they are.
+
+    An output whose weights are all zero gets scale 1. Raises BadInputError for NaN or Inf weights.
+    """
+    limit = target.weight_code_max
+    weight = linear.weight.read()
+    if weight.scale is not None and int(np.abs(weight.values.astype(np.int16)).max()) <= limit:
+        return QuantizedLinear(linear.name, weight.values, weight.scale)
+    values = weight.dequantized()
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
+    # A scale below the smallest normal float would divide by zero; such an output is zero at any precision.
+    scale = (largest / np.float32(limit)).astype(np.float32)
+    scale[scale < np.finfo(np.float32).tiny] = 1.0
+    codes = values / scale
+    np.rint(codes, out=codes)
+    np.clip(codes, -limit, limit, out=codes)
+    return QuantizedLinear(linear.name, codes.astype(np.int8), scale)

@@ -1,0 +1,75 @@
+"""Directories that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rcompile.errors import BadInputError, UsageError
+from rcompile.manifest import MANIFEST
+
+
+def check_output(out: Path, force: bool) -> None:
+    """Refuse, before any work is done, to write where something is that must not be lost."""
+    if not out.exists() and not out.is_symlink():
+        if not out.absolute().parent.is_dir():
+            raise UsageError(
+                f"cannot write '{out}': its parent directory does not exist. Make it, or choose another -o."
+            )
+        return
+    if not force:
+        raise UsageError(f"'{out}' exists. Choose another -o, or --force to replace a bundle.")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST).is_file()):
+        raise UsageError(
+            f"'{out}' is not a bundle; --force replaces bundles only. Remove it yourself, or choose another -o."
+        )
+
+
+@contextmanager
+def new_bundle(out: Path, force: bool) -> Iterator[Path]:
+    """A scratch directory beside `out` that takes its place when the block ends well, and vanishes when it does not."""
+    out = out.absolute()
+    _remove_abandoned(out)
+    scratch = out.parent / f".{out.name}.partial-{os.getpid()}"
+    try:
+        scratch.mkdir()
+        (scratch / "tiles").mkdir()
+        yield scratch
+        _put_in_place(scratch, out, force)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BadInputError(
+                f"the disk is full: '{out}' was not written, and nothing is left behind. Free space, or choose another -o."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise BadInputError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from error
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put_in_place(scratch: Path, out: Path, force: bool) -> None:
+    check_output(out, force)
+    if not out.exists():
+        scratch.rename(out)
+        return
+    previous = out.parent / f".{out.name}.previous-{os.getpid()}"
+    out.rename(previous)
+    try:
+        scratch.rename(out)
+    except BaseException:
+        previous.rename(out)
+        raise
+    shutil.rmtree(previous)
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Scratch directories of compiles to the same place that were killed."""
+    for path in out.parent.glob(f".{out.name}.partial-*"):
+        pid = path.name.rpartition("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,224 @@
+"""What the commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from rcompile.bundle import Bundle, Difference, Layer
+from rcompile.form import Tiles
+from rcompile.pipeline import Compiled
+from rcompile.target import Target, describe
+
+SHADES = " ░▒▓█"
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON of dataclasses, schemas and plain values."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, BaseModel):
+            return item.model_dump(mode="json")
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            return {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
+        return str(item)
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=plain)
+
+
+def table(*columns: str, right: frozenset[int] = frozenset()) -> Table:
+    """A plain table; the columns whose numbers are in `right` are flush right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="right" if i in right else "left", overflow="fold")
+    return made
+
+
+def count(number: int | None) -> str:
+    """An integer with thin grouping, or a dash."""
+    return "-" if number is None else f"{number:,}"
+
+
+def compiled_summary(result: Compiled) -> dict[str, Any]:
+    """The JSON of a compile."""
+    return {
+        "target": result.target.name,
+        "stage": result.stage,
+        "bundle": None if result.bundle is None else str(result.bundle),
+        "layers": result.layers,
+        "crossbars": sum(row.crossbars or 0 for row in result.layers),
+        "cells_used": sum(row.cells_used or 0 for row in result.layers),
+        "unmapped": result.unmapped,
+        "ledger": None
+        if result.manifest is None
+        else {"layers": result.manifest.ledger, "total": result.manifest.total()},
+    }
+
+
+def print_compiled(result: Compiled, console: Console, every_layer: bool) -> None:
+    """What a compile did, for people."""
+    if every_layer:
+        rows = table("layer", "inputs", "outputs", "nodes", "crossbars", "cells used", right=frozenset({1, 2, 3, 4, 5}))
+        for row in result.layers:
+            rows.add_row(
+                row.name, str(row.inputs), str(row.outputs), str(row.nodes), count(row.crossbars), count(row.cells_used)
+            )
+        console.print(rows)
+        for item in result.unmapped:
+            console.print(f"on the host: {item.op} {item.node}: {item.reason}", highlight=False)
+    weights = sum(row.inputs * row.outputs for row in result.layers)
+    crossbars = sum(row.crossbars or 0 for row in result.layers)
+    where = f" -> {result.bundle}" if result.bundle is not None else f" (stopped after {result.stage}; nothing written)"
+    size = (
+        f" on {crossbars:,} crossbars of {result.target.crossbar.rows}x{result.target.crossbar.cols}"
+        if crossbars
+        else ""
+    )
+    console.print(
+        f"{len(result.layers)} linears, {weights:,} weights{size}; {len(result.unmapped)} products stay on the host{where}",
+        highlight=False,
+    )
+
+
+def print_target(target: Target, console: Console) -> None:
+    """A target, key by key."""
+    console.print(f"{target.name}: {target.description}", highlight=False)
+    rows = table("key", "value", "unit", "meaning", "source", right=frozenset({1}))
+    for key in describe(target):
+        value = ", ".join(map(str, key.value)) if isinstance(key.value, list) else str(key.value)
+        rows.add_row(key.key, value, key.unit, key.meaning, key.source)
+    console.print(rows)
+
+
+def bundle_summary(bundle: Bundle) -> dict[str, Any]:
+    """The JSON of `inspect DIR`."""
+    manifest = bundle.manifest
+    return {
+        "bundle": str(bundle.folder),
+        "format_version": manifest.format_version,
+        "target": manifest.target.name,
+        "source": manifest.source,
+        "options": manifest.options,
+        "passes": manifest.passes,
+        "layers": manifest.layers,
+        "ledger": {"layers": manifest.ledger, "total": manifest.total()},
+        "unmapped": manifest.unmapped,
+    }
+
+
+def print_bundle(bundle: Bundle, console: Console) -> None:
+    """A bundle, layer by layer."""
+    manifest = bundle.manifest
+    console.print(
+        f"{bundle.folder}: {manifest.source.name} for {manifest.target.name}, {manifest.options.input_scale} input scales",
+        highlight=False,
+    )
+    rows = table(
+        "layer",
+        "inputs",
+        "outputs",
+        "first tile",
+        "crossbars",
+        "dense",
+        "cells used",
+        right=frozenset({1, 2, 3, 4, 5, 6}),
+    )
+    for entry, row in zip(manifest.layers, manifest.ledger, strict=True):
+        share = f"{100 * row.cells_used / row.cells:.1f} %"
+        rows.add_row(
+            entry.name,
+            str(entry.inputs),
+            str(entry.outputs),
+            count(entry.first_tile),
+            count(row.crossbars),
+            count(row.crossbars_dense),
+            share,
+        )
+    total = manifest.total()
+    rows.add_section()
+    rows.add_row(
+        "total",
+        "",
+        "",
+        "",
+        count(total.crossbars),
+        count(total.crossbars_dense),
+        f"{100 * total.cells_used / total.cells:.1f} %",
+    )
+    console.print(rows)
+    console.print(f"on the host: {len(manifest.unmapped)} products (`--json` lists them with reasons)", highlight=False)
+
+
+def tile_summary(layer: Layer, tile: int, target: Target) -> dict[str, Any]:
+    """The JSON of `inspect DIR --tile LAYER:T`: the normal form of one tile, and the conductance of each level."""
+    tensors = {name: array[tile].tolist() for name, array in layer.tiles.tensors().items()}
+    conductance = [target.conductance_siemens(level) for level in range(target.top_level + 1)]
+    return {
+        "layer": layer.entry.name,
+        "tile": tile,
+        "bundle_tile": layer.entry.first_tile + tile,
+        "conductance_siemens": conductance,
+        **tensors,
+    }
+
+
+def print_tile(layer: Layer, tile: int, target: Target, console: Console) -> None:
+    """One tile: what its lines carry, and its levels as shades."""
+    place = layer.tiles.placement
+    driven, used = place.wordline_input[tile] >= 0, place.bitline_output[tile] >= 0
+    features, outputs = place.wordline_input[tile][driven], place.bitline_output[tile][used]
+    console.print(
+        f"{layer.entry.name}, tile {tile} of {place.tiles} (number {layer.entry.first_tile + tile} of the bundle)",
+        highlight=False,
+    )
+    console.print(
+        f"wordlines: {driven.sum()} of {len(driven)} driven, by inputs {features.min()} .. {features.max()}",
+        highlight=False,
+    )
+    inverted = int(layer.tiles.bitline_inverted[tile].sum())
+    console.print(
+        f"bitlines: {used.sum()} of {len(used)} used, for outputs {outputs.min()} .. {outputs.max()}, {inverted} inverted",
+        highlight=False,
+    )
+    for level in range(target.top_level + 1):
+        cells = int((layer.tiles.levels[tile][driven][:, used] == level).sum())
+        console.print(f"level {level}: {target.conductance_siemens(level):.3e} S, {cells:,} cells", highlight=False)
+    for line in _shaded(layer.tiles, tile, target):
+        console.print(line, highlight=False, markup=False, no_wrap=True, crop=False, soft_wrap=True)
+
+
+def _shaded(tiles: Tiles, tile: int, target: Target) -> list[str]:
+    """Levels as shades, a character for two wordlines and one bitline."""
+    levels = tiles.levels[tile].astype(float)
+    pairs = (
+        (levels[0::2][: len(levels) // 2] + levels[1::2][: len(levels) // 2]) / (2 * target.top_level)
+        if len(levels) > 1
+        else levels / target.top_level
+    )
+    return ["".join(SHADES[round(v * (len(SHADES) - 1))] for v in row) for row in pairs]
+
+
+def print_difference(found: Difference, console: Console) -> None:
+    """The cells that change from bundle A to bundle B."""
+    for what, names in (
+        ("only in A", found.only_in_a),
+        ("only in B", found.only_in_b),
+        ("differs in size", found.reshaped),
+        ("differs in its maps", found.remapped),
+    ):
+        for name in names:
+            console.print(f"{name}: {what}", highlight=False)
+    if found.tiles:
+        rows = table("layer", "tile", "cells", "levels up", "levels down", right=frozenset({1, 2, 3, 4}))
+        for tile in found.tiles:
+            rows.add_row(tile.layer, str(tile.tile), count(tile.cells), count(tile.levels_up), count(tile.levels_down))
+        console.print(rows)
+    cells = sum(t.cells for t in found.tiles)
+    console.print(
+        "the same cells" if found.same else f"{cells:,} cells change, in {len(found.tiles)} tiles", highlight=False
+    )

@@ -1,0 +1,173 @@
+"""Targets: what the hardware is, as validated data.
+
+A target is a TOML file (`targets/*.toml` ships some). Units are in the key names; `Target` is frozen and hashable by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rcompile.canonical import canonical_json
+
+Encoding = Literal["offset", "differential"]
+InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
+InputScale = Literal["dynamic", "static"]
+
+
+def _key(description: str, unit: str = "1", **limits: Any) -> Any:
+    return Field(description=description, json_schema_extra={"unit": unit}, **limits)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Crossbar(_Section):
+    """One physical array."""
+
+    rows: Annotated[int, _key("wordlines of one crossbar", "wordlines", ge=1, le=4096)]
+    cols: Annotated[int, _key("bitlines of one crossbar", "bitlines", ge=1, le=4096)]
+    active_rows: Annotated[int, _key("wordlines driven in one read: the operation unit", "wordlines", ge=1, le=4096)]
+
+
+class Cell(_Section):
+    """One ReRAM device."""
+
+    bits: Annotated[int, _key("bits held by one cell", "bit", ge=1, le=4)]
+    g_hrs_siemens: Annotated[
+        float, _key("conductance of level 0, the high-resistance state", "S", ge=0, lt=1, allow_inf_nan=False)
+    ]
+    g_lrs_siemens: Annotated[
+        float, _key("conductance of the top level, the low-resistance state", "S", gt=0, lt=1, allow_inf_nan=False)
+    ]
+    read_voltage_volt: Annotated[float, _key("voltage of a driven wordline", "V", gt=0, le=5, allow_inf_nan=False)]
+
+
+class Weights(_Section):
+    """How weight codes become cells."""
+
+    bits: Annotated[int, _key("bits of a weight code", "bit", ge=2, le=8)]
+    encoding: Annotated[
+        Encoding,
+        _key("`offset`: digits of q + 2^(bits-1); `differential`: magnitudes on a positive and a negative bitline"),
+    ]
+    column_inversion: Annotated[
+        bool, _key("store top - level on bitlines whose level sum exceeds half of full scale (ISAAC)")
+    ]
+
+
+class Inputs(_Section):
+    """How activations become wordline pulses."""
+
+    bits: Annotated[int, _key("bits of an input code", "bit", ge=2, le=8)]
+    coding: Annotated[InputCoding, _key("what the bit planes of an input code are")]
+    dac_bits: Annotated[Literal[1], _key("input bits applied per cycle", "bit")]
+    scales: Annotated[
+        tuple[InputScale, ...],
+        _key(
+            "input scales that the hardware can apply: one per row at run time, or a calibrated constant",
+            min_length=1,
+            strict=False,
+        ),
+    ]
+
+
+class Adc(_Section):
+    """The analog-to-digital converter at the foot of a bitline."""
+
+    bits: Annotated[int, _key("resolution; 0 for an ideal converter that never clips", "bit", ge=0, le=16)]
+    step_levels: Annotated[float, _key("one code, in levels of one cell", "levels", gt=0, le=4096, allow_inf_nan=False)]
+
+
+class Faults(_Section):
+    """What share of cells this technology leaves stuck; the default of `rcompile evaluate --die`."""
+
+    sa0_rate: Annotated[float, _key("cells stuck at HRS, level 0", "1", ge=0, le=1)]
+    sa1_rate: Annotated[float, _key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
+
+
+class Target(_Section):
+    """A validated hardware description."""
+
+    name: Annotated[str, _key("name of the target", "", pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    description: Annotated[str, _key("one sentence of what it models", "")]
+    crossbar: Crossbar
+    cell: Cell
+    weights: Weights
+    input: Inputs
+    adc: Adc
+    faults: Faults
+    sources: Annotated[dict[str, str], _key("where each number comes from, by dotted key", "")] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def top_level(self) -> int:
+        """The level of the low-resistance state: 2^bits - 1."""
+        return (1 << self.cell.bits) - 1
+
+    @property
+    def slices(self) -> int:
+        """Slices of one weight code (per polarity)."""
+        digits = self.weights.bits if self.weights.encoding == "offset" else self.weights.bits - 1
+        return -(-digits // self.cell.bits)
+
+    @property
+    def polarities(self) -> tuple[int, ...]:
+        """The polarities of an output's bitlines."""
+        return (1,) if self.weights.encoding == "offset" else (1, -1)
+
+    @property
+    def bitlines_per_output(self) -> int:
+        """Bitlines that hold one output's weights over one row block."""
+        return self.slices * len(self.polarities)
+
+    @property
+    def weight_code_max(self) -> int:
+        """Largest weight code: 2^(bits-1) - 1."""
+        return (1 << (self.weights.bits - 1)) - 1
+
+    @property
+    def hrs_levels(self) -> float:
+        """Leakage of a level-0 cell in levels: top * g_hrs / (g_lrs - g_hrs)."""
+        return self.top_level * self.cell.g_hrs_siemens / (self.cell.g_lrs_siemens - self.cell.g_hrs_siemens)
+
+    def conductance_siemens(self, level: int) -> float:
+        """Conductance that programs `level`: linear between HRS and LRS."""
+        return self.cell.g_hrs_siemens + level / self.top_level * (self.cell.g_lrs_siemens - self.cell.g_hrs_siemens)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the canonical JSON of every key."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+
+
+class TargetKey(BaseModel):
+    """One row of `rcompile targets show`."""
+
+    key: str
+    value: object
+    unit: str
+    meaning: str
+    source: str
+
+
+def describe(target: Target) -> list[TargetKey]:
+    """Every hardware key with value, unit, meaning and source."""
+    rows = []
+    for section in ("crossbar", "cell", "weights", "input", "adc", "faults"):
+        part = getattr(target, section)
+        for name, field in type(part).model_fields.items():
+            extra = field.json_schema_extra
+            unit = str(extra["unit"]) if isinstance(extra, dict) else ""
+            key = f"{section}.{name}"
+            value = part.model_dump(mode="json")[name]
+            rows.append(
+                TargetKey(
+                    key=key, value=value, unit=unit, meaning=field.description or "", source=target.sources.get(key, "")
+                )
+            )
+    return rows

@@ -1,0 +1,67 @@
+"""How commands meet a terminal: errors, exit codes, progress bars and tables."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from click_default_group import DefaultGroup
+
+from rcompile.errors import RcompileError
+
+FAILED = 1
+INTERNAL_ERROR = 70
+INTERRUPTED = 130
+
+
+class Commands(DefaultGroup):
+    """Commands whose errors are one message and a stable exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        try:
+            return super().invoke(ctx)
+        except RcompileError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted; nothing was left behind", err=True)
+            sys.exit(INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(
+                f"internal error: {type(error).__name__}: {error}. This is a bug: report it with the output of `rcompile --debug ...`.",
+                err=True,
+            )
+            sys.exit(INTERNAL_ERROR)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("")
+        yield lambda what, done, total: bars.update(bar, description=what, completed=done, total=total)
+
+
+def stdout_console() -> Any:
+    from rich.console import Console
+
+    # Piped tables must not be cut at 80 columns.
+    return Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=200)

@@ -1,0 +1,82 @@
+"""Sentences to model inputs, with the tokenizer.json that lies beside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcompile.errors import BadInputError
+
+MAX_TOKENS = 128  # the usual length for GLUE
+Feeds = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of a session: name, ONNX Runtime's name of the element type, and dimensions (None where free)."""
+
+    name: str
+    element: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """The NumPy type of an integer input."""
+        return np.int32 if self.element == "tensor(int32)" else np.int64
+
+
+def session_inputs(session: Any) -> list[ModelInput]:
+    """The inputs of an onnxruntime.InferenceSession."""
+    return [
+        ModelInput(i.name, i.type, tuple(d if isinstance(d, int) else None for d in i.shape))
+        for i in session.get_inputs()
+    ]
+
+
+class TextEncoder:
+    """Turns sentences, or pairs of sentences, into the inputs of a BERT-family session."""
+
+    def __init__(self, tokenizer: Path, inputs: Sequence[ModelInput]) -> None:
+        """Raises BadInputError for a tokenizer that cannot be read or a model whose inputs are not a BERT's."""
+        from tokenizers import Tokenizer
+
+        if not tokenizer.is_file():
+            raise BadInputError(
+                f"no tokenizer at '{tokenizer}'. Put the model's tokenizer.json beside the ONNX file and compile again."
+            )
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        except Exception as error:  # the library raises bare Exception
+            raise BadInputError(f"'{tokenizer}' is not a tokenizer.json of the tokenizers library: {error}.") from None
+        known = {"input_ids", "attention_mask", "token_type_ids"}
+        strange = [i.name for i in inputs if i.name not in known]
+        if strange:
+            raise BadInputError(
+                f"the model wants inputs {', '.join(strange)}; text evaluation knows {', '.join(sorted(known))}."
+            )
+        self._inputs = list(inputs)
+        width = next((i.shape[1] for i in inputs if len(i.shape) == 2 and i.shape[1] is not None), None)
+        self.batch = next((i.shape[0] for i in inputs if len(i.shape) == 2 and i.shape[0] is not None), None)
+        self._width = width
+        self._tokenizer.enable_truncation(width or MAX_TOKENS)
+        pad = self._tokenizer.token_to_id("[PAD]") or 0
+        self._tokenizer.enable_padding(length=width, pad_id=pad)
+
+    def lengths(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[int]:
+        """Tokens of each text."""
+        return [sum(e.attention_mask) for e in self._tokenizer.encode_batch(list(texts))]
+
+    def feeds(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> Feeds:
+        """The inputs for one batch; each [batch, tokens], padded to the longest."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        columns = {
+            "input_ids": [e.ids for e in encoded],
+            "attention_mask": [e.attention_mask for e in encoded],
+            "token_type_ids": [e.type_ids for e in encoded],
+        }
+        return {i.name: np.asarray(columns[i.name], i.dtype) for i in self._inputs}

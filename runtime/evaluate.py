@@ -1,0 +1,156 @@
+"""Evaluate: a task's score for the source model and for the bundle, on a clean die and on faulty ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from rcompile.bundle import Bundle
+from rcompile.errors import BadInputError, UsageError
+from rcompile.text import Feeds, TextEncoder, session_inputs
+from runtime.dies import Die, MeasuredDie
+from runtime.glue import TASKS, Examples, Task, load_examples
+from runtime.session import load
+
+BATCH = 32
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class DieScore:
+    """The score on one die; seed is None for a measured one, whose rates are those of its map."""
+
+    seed: int | None
+    sa0: float
+    sa1: float
+    score: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores in points (100 is perfect). source: the source model in fp32, None if the bundle does not hold it."""
+
+    task: str
+    metric: str
+    examples: int
+    data: str
+    target: str
+    source: float | None
+    clean: float
+    dies: tuple[DieScore, ...]
+    metrics: dict[str, dict[str, float] | None]
+
+
+def evaluate(
+    bundle: str | Path | Bundle,
+    task: str,
+    *,
+    data: str | Path | None = None,
+    dies: Sequence[Die | MeasuredDie] = (),
+    limit: int | None = None,
+    threads: int = 0,
+    progress: Progress = lambda what, done, total: None,
+) -> Evaluation:
+    """Score a bundle on a GLUE task. progress(what, done, total) is called after each batch. Raises RcompileError."""
+    if task not in TASKS:
+        raise UsageError(f"unknown task '{task}'. Tasks: {', '.join(TASKS)}.")
+    chosen = TASKS[task]
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    examples = load_examples(chosen, data, limit)
+    session = load(opened, threads=threads)
+    batches = _batches(opened, session, examples)
+
+    source = None
+    if opened.manifest.source.model is not None:
+        opened.verify(n for n in opened.manifest.files if n.startswith("source/"))
+        source = _scores(source_session(opened, threads), chosen, examples, batches, "fp32", progress)
+    clean = _scores(session, chosen, examples, batches, "clean", progress)
+    scored = []
+    for die in dies:
+        session.set_die(die)
+        name = f"die {die.seed}" if isinstance(die, Die) else "measured die"
+        metrics = _scores(session, chosen, examples, batches, name, progress)
+        seed = die.seed if isinstance(die, Die) else None
+        sa0, sa1 = (die.sa0, die.sa1) if isinstance(die, Die) else _measured_rates(session.report())
+        scored.append(DieScore(seed, sa0, sa1, _mean(metrics), metrics))
+    return Evaluation(
+        task=task,
+        metric=chosen.metric,
+        examples=len(examples.labels),
+        data=examples.origin,
+        target=opened.manifest.target.name,
+        source=None if source is None else _mean(source),
+        clean=_mean(clean),
+        dies=tuple(scored),
+        metrics={"source": source, "clean": clean},
+    )
+
+
+def source_session(bundle: Bundle, threads: int = 0) -> ort.InferenceSession:
+    """The source model that the bundle holds, in plain ONNX Runtime. Raises BadInputError if it holds none or it does not run."""
+    if bundle.manifest.source.model is None:
+        raise BadInputError(f"bundle '{bundle.folder}' does not hold its source model; compile without --no-source.")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return ort.InferenceSession(
+            str(bundle.path(bundle.manifest.source.model)), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime raises one class a status code
+        raise BadInputError(f"ONNX Runtime cannot run the source model of bundle '{bundle.folder}': {error}") from None
+
+
+Batch = tuple[np.ndarray, Feeds]
+
+
+def _batches(bundle: Bundle, session: ort.InferenceSession, examples: Examples) -> list[Batch]:
+    """Examples of like length together, each batch with the indices of its examples; a fixed batch size is filled up with repeats."""
+    if bundle.manifest.source.tokenizer is None:
+        raise BadInputError(
+            f"bundle '{bundle.folder}' has no tokenizer: put tokenizer.json beside the ONNX file and compile again."
+        )
+    encoder = TextEncoder(bundle.path(bundle.manifest.source.tokenizer), session_inputs(session))
+    order = np.argsort(encoder.lengths(examples.texts), kind="stable")
+    size = encoder.batch or BATCH
+    made = []
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        filled = np.concatenate([rows, np.repeat(rows[-1:], (encoder.batch or len(rows)) - len(rows))])
+        made.append((rows, encoder.feeds([examples.texts[i] for i in filled])))
+    return made
+
+
+def _scores(
+    session: ort.InferenceSession, task: Task, examples: Examples, batches: list[Batch], what: str, progress: Progress
+) -> dict[str, float]:
+    outputs = [o.name for o in session.get_outputs()]
+    name = "logits" if "logits" in outputs else outputs[0]
+    logits: np.ndarray | None = None
+    for done, (rows, feeds) in enumerate(batches, 1):
+        (values,) = session.run([name], feeds)
+        if values.ndim != 2 or values.shape[1] != task.labels:
+            shape: Any = list(values.shape[1:])
+            raise BadInputError(
+                f"output '{name}' has shape [batch, {', '.join(map(str, shape))}]; task {task.name} needs a head of {task.labels} (logits). Compile a model fine-tuned for {task.name}."
+            )
+        if logits is None:
+            logits = np.zeros((len(examples.labels), task.labels))
+        logits[rows] = values[: len(rows)]
+        progress(what, done, len(batches))
+    assert logits is not None
+    return task.scores(examples.labels, logits)
+
+
+def _measured_rates(report: Sequence[Any]) -> tuple[float, float]:
+    cells = sum(row.cells for row in report)
+    return sum(row.sa0 for row in report) / cells, sum(row.sa1 for row in report) / cells
+
+
+def _mean(metrics: dict[str, float]) -> float:
+    return sum(metrics.values()) / len(metrics)

@@ -1,0 +1,133 @@
+"""The hardware model in NumPy, written to be read: the judge of the native kernels. docs/hardware.md is its prose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rcompile.form import F32, U8, Tiles, decode
+from rcompile.target import Target
+
+I64 = npt.NDArray[np.int64]
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """Input bit planes of one product. bits: u8 [P, M, K], one plane a DAC cycle. weight: int [P]. driven: int64 [M, K], sum of weight * bits."""
+
+    bits: U8
+    weight: I64
+
+    @property
+    def driven(self) -> I64:
+        """The codes that the planes add up to: int64 [M, K]."""
+        return np.tensordot(self.weight, self.bits.astype(np.int64), axes=1)
+
+
+def quantize_inputs(x: F32, target: Target, input_scale: float | None) -> tuple[I64, F32]:
+    """Input codes int64 [M, K] and the scale of each row float32 [M]; rows with NaN or Inf get code 0 and scale NaN."""
+    qmax = np.float32((1 << (target.input.bits - 1)) - 1)
+    finite = np.asarray(np.isfinite(x).all(axis=1))
+    x = np.where(finite[:, None], x, np.float32(0))
+    if input_scale is None:
+        scale = np.maximum(np.abs(x).max(axis=1, initial=0) / qmax, np.finfo(np.float32).tiny)
+    else:
+        scale = np.full(len(x), input_scale, np.float32)
+    codes = np.clip(np.rint(x / scale[:, None]), -qmax, qmax)
+    return codes.astype(np.int64), np.where(finite, scale, np.float32(np.nan)).astype(np.float32)
+
+
+def bit_planes(codes: I64, target: Target) -> Planes:
+    """The bit planes that drive the wordlines, for codes int64 [M, K]."""
+    bits = target.input.bits
+    if target.input.coding == "sign_magnitude":
+        shifts = np.arange(bits - 1)
+        phases = [(part[None] >> shifts[:, None, None]) & 1 for part in (np.maximum(codes, 0), np.maximum(-codes, 0))]
+        return Planes(np.concatenate(phases).astype(np.uint8), np.concatenate([1 << shifts, -(1 << shifts)]))
+    shifts = np.arange(bits)
+    weight = 1 << shifts
+    if target.input.coding == "twos_complement":
+        weight[-1] = -weight[-1]
+    else:
+        codes = codes + (1 << (bits - 1))
+    return Planes(((codes[None] >> shifts[:, None, None]) & 1).astype(np.uint8), weight)
+
+
+def leakage(popcount: I64, target: Target) -> F64:
+    """Leakage of driven rows in levels, on a grid of 2^-20: float64, same shape."""
+    return np.rint(target.hrs_levels * popcount * 2.0**20) / 2.0**20
+
+
+def adc_codes(level_sum: I64, popcount: I64, target: Target) -> I64:
+    """The code of each read. level_sum: [..., bitlines], popcount: [..., 1]."""
+    codes = np.floor((level_sum + leakage(popcount, target)) / target.adc.step_levels + 0.5).astype(np.int64)
+    return np.minimum(codes, (1 << target.adc.bits) - 1) if target.adc.bits else codes
+
+
+def matmul_codes(codes: I64, levels: U8, tiles: Tiles, target: Target, inputs: int, outputs: int) -> F64:
+    """y_int, float64 [M, outputs] holding integers (for an integer ADC step), of input codes int64 [M, inputs].
+
+    levels: u8 [T, rows, cols], what the cells really hold: `tiles.levels` on a clean die.
+    """
+    planes = bit_planes(codes, target)
+    driven = planes.driven
+    code_sum, digital = np.zeros((2, len(codes), outputs), np.int64)
+    place, top = tiles.placement, target.top_level
+    for t in range(place.tiles):
+        used = np.flatnonzero(place.bitline_output[t] >= 0)
+        output, inverted = place.bitline_output[t, used], tiles.bitline_inverted[t, used] == 1
+        weight = place.bitline_polarity[t, used].astype(np.int64) << (
+            place.bitline_slice[t, used].astype(np.int64) * target.cell.bits
+        )
+        for first in range(0, target.crossbar.rows, target.crossbar.active_rows):
+            unit = np.arange(first, min(first + target.crossbar.active_rows, target.crossbar.rows))
+            unit = unit[place.wordline_input[t, unit] >= 0]
+            bits = planes.bits[:, :, place.wordline_input[t, unit]].astype(np.int64)
+            popcount = bits.sum(axis=2)[:, :, None]
+            reads = adc_codes(bits @ levels[t][np.ix_(unit, used)].astype(np.int64), popcount, target)
+            correction = -np.floor(leakage(popcount, target) + 0.5).astype(np.int64)
+            signed = np.where(inverted, -reads, reads)
+            extra = np.where(inverted, top * popcount - correction, correction)
+            np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
+            np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
+        if target.weights.encoding == "offset":
+            carries = output[
+                (place.bitline_slice[t, used] == target.slices - 1) & (place.bitline_replica[t, used] == 0)
+            ]
+            features = place.wordline_input[t][place.wordline_input[t] >= 0]
+            np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) << (target.weights.bits - 1))
+    if target.input.coding == "offset":
+        digital -= decode(tiles, target, inputs, outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
+    return target.adc.step_levels * code_sum.astype(np.float64) + digital.astype(np.float64)
+
+
+def linear(
+    x: F32, levels: U8, tiles: Tiles, weight_scale: F32, bias: F32, target: Target, input_scale: float | None = None
+) -> F32:
+    """float32 [..., N] = x float32 [..., K] times the stored matrix, plus bias float32 [N]."""
+    outputs = len(weight_scale)
+    codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, input_scale)
+    y_int = matmul_codes(codes, levels, tiles, target, x.shape[-1], outputs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = y_int.astype(np.float32) * (scale[:, None] * weight_scale) + bias
+    return y.reshape(*x.shape[:-1], outputs)
+
+
+def collapsible(levels: U8, tiles: Tiles, target: Target) -> npt.NDArray[np.bool_]:
+    """bool [T, cols]: bitlines that no input can make clip, in any operation unit, so that they fold into an integer matrix."""
+    place, full_scale = tiles.placement, (1 << target.adc.bits) - 1
+    if target.adc.step_levels != 1:
+        return np.zeros(place.bitline_output.shape, np.bool_)
+    proven = place.bitline_output >= 0
+    if not target.adc.bits:
+        return proven
+    for first in range(0, target.crossbar.rows, target.crossbar.active_rows):
+        unit = slice(first, first + target.crossbar.active_rows)
+        driven = place.wordline_input[:, unit] >= 0
+        worst = (levels[:, unit] * driven[:, :, None]).sum(axis=1, dtype=np.int64)
+        offset = np.floor(leakage(driven.sum(axis=1), target) + 0.5)
+        proven &= worst + offset[:, None] <= full_scale
+    return proven

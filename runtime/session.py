@@ -1,0 +1,128 @@
+"""Sessions: a bundle in ONNX Runtime, its linears on emulated crossbars."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from rcompile.bundle import Bundle
+from rcompile.errors import BadInputError, UsageError
+from rcompile.manifest import MODEL
+from runtime.dies import Die, MeasuredDie, die_options
+from runtime.library import device, native
+
+_tokens = itertools.count(1)
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What a die did to one layer: used bitlines, those that collapse into the integer product, all cells, and the stuck ones."""
+
+    layer: str
+    tiles: int
+    bitlines: int
+    collapsed: int
+    cells: int
+    sa0: int
+    sa1: int
+
+
+class CrossbarSession(ort.InferenceSession):
+    """An onnxruntime.InferenceSession of a bundle, with a die that can change while it lives."""
+
+    def __init__(self, bundle: Bundle, options: ort.SessionOptions, provider_options: Mapping[str, str]) -> None:
+        """Use `load`."""
+        self.bundle = bundle
+        self._token = str(next(_tokens))
+        options.add_provider_for_devices([device()], {**provider_options, "token": self._token})
+        super().__init__(str(bundle.path(MODEL)), options)
+        self.die: Die | MeasuredDie | None = None
+
+    def set_die(self, die: Die | MeasuredDie | None) -> None:
+        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with."""
+        self.set_ep_dynamic_options(die_options(die))
+        self.die = die
+
+    def report(self) -> tuple[LayerReport, ...]:
+        """What the present die does to each layer."""
+        text = native().RcompileReport(self._token.encode())
+        return tuple(LayerReport(**row) for row in json.loads(text))
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: ort.RunOptions | None = None,
+    ) -> Any:
+        """As onnxruntime's, but a wrong input raises BadInputError that says what to give instead."""
+        self._check(input_feed)
+        return super().run(output_names, input_feed, run_options)
+
+    def _check(self, feed: Mapping[str, Any]) -> None:
+        wanted = {i.name: i for i in self.get_inputs()}
+        for name in [n for n in wanted if n not in feed] + [n for n in feed if n not in wanted]:
+            what = "is missing" if name in wanted else "is not an input of the model"
+            raise BadInputError(f"input '{name}' {what}. The model takes {', '.join(wanted)}.")
+        for name, info in wanted.items():
+            value = feed[name]
+            if not isinstance(value, np.ndarray):
+                continue
+            if len(info.shape) != value.ndim or any(
+                isinstance(d, int) and d != n for d, n in zip(info.shape, value.shape, strict=True)
+            ):
+                raise BadInputError(
+                    f"input '{name}' has shape {list(value.shape)}; the model takes {list(info.shape)}."
+                )
+            dtype = DTYPES.get(info.type)
+            if dtype is not None and value.dtype != dtype:
+                raise BadInputError(
+                    f"input '{name}' is {value.dtype}; the model takes {np.dtype(dtype)}. Convert it: x.astype(np.{np.dtype(dtype)})."
+                )
+
+
+def load(
+    bundle: str | Path | Bundle,
+    die: Die | MeasuredDie | None = None,
+    *,
+    threads: int = 0,
+    session_options: ort.SessionOptions | None = None,
+    provider_options: Mapping[str, str] | None = None,
+) -> CrossbarSession:
+    """A session of a bundle on a die (None: no faults).
+
+    Every file that the session reads is compared with its digest first. threads: of ONNX Runtime and for changing dies; 0: as many as
+    there are cores. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    opened.verify(opened.runtime_files())
+    options = session_options or ort.SessionOptions()
+    if threads < 0:
+        raise UsageError(f"threads is {threads}; give 0 for all cores, or a positive number.")
+    provider = dict(provider_options or {})
+    if threads:
+        options.intra_op_num_threads = threads
+        provider["threads"] = str(threads)
+    try:
+        session = CrossbarSession(opened, options, provider)
+    except (BadInputError, UsageError):
+        raise
+    except Exception as error:  # onnxruntime raises one class a status code
+        raise BadInputError(f"ONNX Runtime refuses bundle '{opened.folder}': {error}") from None
+    if die is not None:
+        session.set_die(die)
+    return session

@@ -150,6 +150,7 @@ def compile(
     metavar="FILE",
     help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
 )
+@click.option("--int8", is_flag=True, help="Also score the source quantized to int8 by ONNX Runtime.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N examples.")
 @click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
 @JSON
@@ -162,6 +163,7 @@ def evaluate(
     sa1: float | None,
     seeds: tuple[int, ...],
     maps: tuple[Path, ...],
+    int8: bool,
     limit: int | None,
     threads: int,
     as_json: bool,
@@ -176,7 +178,7 @@ def evaluate(
     opened = Bundle.open(bundle)
     dies = chosen_dies(opened, sa0, sa1, seeds, maps)
     with progress_bar(quiet or as_json) as progress:
-        result = run(opened, task, data=data, dies=dies, limit=limit, threads=threads, progress=progress)
+        result = run(opened, task, data=data, dies=dies, int8=int8, limit=limit, threads=threads, progress=progress)
     if as_json:
         click.echo(to_json(result))
     else:

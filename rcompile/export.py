@@ -45,33 +45,17 @@ def export_model(
         raise BadInputError(
             f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
         ) from None
+    model.config.return_dict = False  # both exporters take tuples
     names = [n for n in INPUTS if n != "token_type_ids" or getattr(config, "type_vocab_size", 0) > 1]
     output = "logits" if classifier else "last_hidden_state"
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as scratch:
-        _export(
-            torch, _Positional(torch, model, names, output).module, names, output, Path(scratch) / out.name, exporter
-        )
+        _export(torch, model, names, output, Path(scratch) / out.name, exporter)
         for path in Path(scratch).iterdir():
             os.replace(path, out.absolute().parent / path.name)
     tokenizer = _tokenizer_file(transformers, source)
     if tokenizer is not None:
         shutil.copyfile(tokenizer, out.absolute().parent / "tokenizer.json")
-
-
-class _Positional:
-    """A model whose forward takes the named inputs by position and returns one tensor: what both exporters trace."""
-
-    def __init__(self, torch: Any, model: Any, names: list[str], output: str) -> None:
-        class Wrapped(torch.nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = model
-
-            def forward(self, *arguments: Any) -> Any:
-                return getattr(self.model(**dict(zip(names, arguments, strict=True))), output)
-
-        self.module = Wrapped().eval()
 
 
 def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, exporter: str) -> None:
@@ -84,7 +68,7 @@ def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, ex
         if exporter == "dynamo":
             dynamic = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")},) * len(names)
             torch.onnx.export(
-                model, arguments, str(out), dynamo=True, input_names=names, output_names=[output], dynamic_shapes=(dynamic,), opset_version=OPSET,
+                model, arguments, str(out), dynamo=True, input_names=names, output_names=[output], dynamic_shapes=dynamic, opset_version=OPSET,
                 external_data=large, verbose=False,
             )  # fmt: skip
         else:

@@ -22,6 +22,7 @@ class Commands(DefaultGroup):
     """Commands whose errors are one message and a stable exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             return super().invoke(ctx)
@@ -61,6 +62,7 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def stdout_console() -> Any:
+    """A rich console on stdout."""
     from rich.console import Console
 
     # Piped tables must not be cut at 80 columns.

@@ -13,6 +13,7 @@ import onnxruntime as ort
 from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError, UsageError
 from rcompile.text import Feeds, TextEncoder, session_inputs
+from runtime.baseline import int8_session
 from runtime.dies import Die, MeasuredDie
 from runtime.glue import TASKS, Examples, Task, load_examples
 from runtime.session import load
@@ -34,7 +35,10 @@ class DieScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores in points (100 is perfect). source: the source model in fp32, None if the bundle does not hold it."""
+    """Scores in points (100 is perfect).
+
+    source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime, None if not asked for.
+    """
 
     task: str
     metric: str
@@ -42,6 +46,7 @@ class Evaluation:
     data: str
     target: str
     source: float | None
+    int8: float | None
     clean: float
     dies: tuple[DieScore, ...]
     metrics: dict[str, dict[str, float] | None]
@@ -53,6 +58,7 @@ def evaluate(
     *,
     data: str | Path | None = None,
     dies: Sequence[Die | MeasuredDie] = (),
+    int8: bool = False,
     limit: int | None = None,
     threads: int = 0,
     progress: Progress = lambda what, done, total: None,
@@ -66,10 +72,13 @@ def evaluate(
     session = load(opened, threads=threads)
     batches = _batches(opened, session, examples)
 
-    source = None
-    if opened.manifest.source.model is not None:
+    source = quantized = None
+    if int8 or opened.manifest.source.model is not None:
         opened.verify(n for n in opened.manifest.files if n.startswith("source/"))
         source = _scores(source_session(opened, threads), chosen, examples, batches, "fp32", progress)
+    if int8:
+        session_int8 = int8_session(source_file(opened), threads)
+        quantized = _scores(session_int8, chosen, examples, batches, "int8", progress)
     clean = _scores(session, chosen, examples, batches, "clean", progress)
     scored = []
     for die in dies:
@@ -86,22 +95,27 @@ def evaluate(
         data=examples.origin,
         target=opened.manifest.target.name,
         source=None if source is None else _mean(source),
+        int8=None if quantized is None else _mean(quantized),
         clean=_mean(clean),
         dies=tuple(scored),
-        metrics={"source": source, "clean": clean},
+        metrics={"source": source, "int8": quantized, "clean": clean},
     )
+
+
+def source_file(bundle: Bundle) -> Path:
+    """The source model that the bundle holds. Raises BadInputError if it holds none."""
+    if bundle.manifest.source.model is None:
+        raise BadInputError(f"bundle '{bundle.folder}' does not hold its source model; compile without --no-source.")
+    return bundle.path(bundle.manifest.source.model)
 
 
 def source_session(bundle: Bundle, threads: int = 0) -> ort.InferenceSession:
     """The source model that the bundle holds, in plain ONNX Runtime. Raises BadInputError if it holds none or it does not run."""
-    if bundle.manifest.source.model is None:
-        raise BadInputError(f"bundle '{bundle.folder}' does not hold its source model; compile without --no-source.")
+    path = source_file(bundle)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     try:
-        return ort.InferenceSession(
-            str(bundle.path(bundle.manifest.source.model)), options, providers=["CPUExecutionProvider"]
-        )
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime cannot run the source model of bundle '{bundle.folder}': {error}") from None
 

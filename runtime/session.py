@@ -95,6 +95,13 @@ class CrossbarSession(ort.InferenceSession):
                 )
 
 
+def _quiet_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    # ONNX Runtime warns that nodes lie on two providers, which is what a bundle is for.
+    options.log_severity_level = 3
+    return options
+
+
 def load(
     bundle: str | Path | Bundle,
     die: Die | MeasuredDie | None = None,
@@ -110,7 +117,7 @@ def load(
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     opened.verify(opened.runtime_files())
-    options = session_options or ort.SessionOptions()
+    options = session_options or _quiet_options()
     if threads < 0:
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a positive number.")
     provider = dict(provider_options or {})

@@ -20,6 +20,8 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
     )
     rows = table("model", "SA0", "SA1", "score", right=frozenset({1, 2, 3}))
     rows.add_row("source, fp32", "", "", "-" if result.source is None else f"{result.source:.2f}")
+    if result.int8 is not None:
+        rows.add_row("ONNX Runtime, int8", "", "", f"{result.int8:.2f}")
     rows.add_row("crossbars, clean", "0 %", "0 %", f"{result.clean:.2f}")
     for die in result.dies:
         name = "measured die" if die.seed is None else f"die {die.seed}"

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import BertConfig, BertForSequenceClassification
 
 MAX_TOKENS = 128
@@ -72,12 +74,17 @@ def build_model(base: Path, old_ids: list[int]) -> BertForSequenceClassification
     return model
 
 
-def batches(ids: list[list[int]], size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Shuffled batches of sentences of like length."""
-    noise = rng.uniform(0, 3, len(ids))
-    order = np.argsort([len(x) for x in ids] + noise, kind="stable")
+@cache
+def _order(lengths: tuple[int, ...], size: int, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    order = np.argsort(np.array(lengths) + rng.uniform(0, 3, len(lengths)), kind="stable")
     cut = [order[i : i + size] for i in range(0, len(order), size)]
     return [cut[i] for i in rng.permutation(len(cut))]
+
+
+def batches(ids: list[list[int]], size: int, seed: int) -> list[np.ndarray]:
+    """Shuffled batches of sentences of like length: the indices of each."""
+    return _order(tuple(map(len, ids)), size, seed)
 
 
 def pad(ids: list[list[int]], rows: np.ndarray) -> dict[str, torch.Tensor]:
@@ -104,64 +111,61 @@ def read(path: Path) -> tuple[list[str], torch.Tensor]:
     return table["sentence"].to_pylist(), torch.tensor(table["label"].to_pylist())
 
 
+def read_task(args: argparse.Namespace) -> tuple[Tokenizer, list[int], list[tuple[list[list[int]], torch.Tensor]]]:
+    """The trimmed tokenizer, the old ids of its tokens, and the token ids and labels of the train and validation splits."""
+    splits = [read(args.data / "sst2" / f"{split}.parquet") for split in ("train", "validation")]
+    tokenizer, old_ids = trim_tokenizer(pretrained_folder(), splits[0][0], args.vocabulary)
+    tokenizer.enable_truncation(MAX_TOKENS)
+    encoded = [([e.ids for e in tokenizer.encode_batch(sentences)], labels) for sentences, labels in splits]
+    tokenizer.no_truncation()
+    return tokenizer, old_ids, encoded
+
+
 def train(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    base = pretrained_folder()
-    sentences, labels = read(args.data / "sst2" / "train.parquet")
-    held_sentences, held_labels = read(args.data / "sst2" / "validation.parquet")
-    tokenizer, old_ids = trim_tokenizer(base, sentences, args.vocabulary)
-    tokenizer.enable_truncation(MAX_TOKENS)
-    ids = [e.ids for e in tokenizer.encode_batch(sentences)]
-    held_ids = [e.ids for e in tokenizer.encode_batch(held_sentences)]
-    model = build_model(base, old_ids).train()
+    tokenizer, old_ids, ((ids, labels), held_out) = read_task(args)
+    model = build_model(pretrained_folder(), old_ids).train()
+    # The average of the weights over about a thousand steps is steadier than any one step's.
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
     decay = [p for p in model.parameters() if p.dim() > 1]
     rest = [p for p in model.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}], lr=args.lr
-    )
-    steps = args.epochs * -(-len(ids) // args.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min((s + 1) / (0.06 * steps), max(0.0, (steps - s) / (0.94 * steps)))
-    )
-    checkpoint = args.out / "checkpoint.pt"
-    step = 0
+    groups = [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.lr)
+    per_epoch = -(-len(ids) // args.batch)
+    steps = args.epochs * per_epoch
+    warm, cool = 0.06 * steps, 0.94 * steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / cool)))
+    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    checkpoint, started, step = args.out / "checkpoint.pt", time.monotonic(), 0
     if checkpoint.exists():
         saved = torch.load(checkpoint)
         step = saved["step"]
-        for part, key in ((model, "model"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(saved[key])
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
         torch.set_rng_state(saved["rng"])
-    started, per_epoch = time.monotonic(), -(-len(ids) // args.batch)
-    order: list[np.ndarray] = []
     while step < steps:
         epoch, at = divmod(step, per_epoch)
-        if at == 0 or not order:
-            order = batches(ids, args.batch, np.random.default_rng(args.seed + epoch))
-        rows = order[at]
+        rows = batches(ids, args.batch, args.seed + epoch)[at]
         loss = model(**pad(ids, rows), labels=labels[rows]).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
+        average.update_parameters(model)
         step += 1
         if step % 100 == 0:
             print(f"step {step}/{steps} loss {loss.item():.3f} {time.monotonic() - started:.0f} s", flush=True)
         if step % 500 == 0 or step == steps:
-            print(f"step {step} validation {100 * accuracy(model, held_ids, held_labels):.2f}", flush=True)
-            state = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "rng": torch.get_rng_state(),
-                "step": step,
-            }
-            torch.save(state, checkpoint.with_suffix(".new"))
+            print(f"step {step} validation {100 * accuracy(average.module, *held_out):.2f}", flush=True)
+            torch.save(
+                {k: p.state_dict() for k, p in parts.items()} | {"rng": torch.get_rng_state(), "step": step},
+                checkpoint.with_suffix(".new"),
+            )
             checkpoint.with_suffix(".new").replace(checkpoint)
-    model.save_pretrained(args.out)
-    tokenizer.no_truncation()
-    tokenizer.save(str(args.out / "tokenizer.json"))
+    average.module.save_pretrained(args.out)
+    tokenizer.save(str(args.out / "tokenizer.json"), pretty=False)
 
 
 if __name__ == "__main__":
@@ -170,10 +174,10 @@ if __name__ == "__main__":
         "--data", type=Path, required=True, help="folder with sst2/train.parquet and sst2/validation.parquet"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--vocabulary", type=int, default=8000)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--vocabulary", type=int, default=7900)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=6e-5)
+    parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()

@@ -172,7 +172,7 @@ def evaluate(
     """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
     from rcompile.bundle import Bundle
     from runtime.dies import chosen_dies
-    from runtime.evaluate import evaluate as run
+    from runtime.evaluation import evaluate as run
     from runtime.show import print_evaluation, to_json
 
     opened = Bundle.open(bundle)

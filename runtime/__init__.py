@@ -14,14 +14,14 @@ __all__ = ["CrossbarSession", "Die", "MeasuredDie", "evaluate", "load", "read_di
 
 if TYPE_CHECKING:
     from runtime.dies import Die, MeasuredDie, read_die
-    from runtime.evaluate import evaluate
+    from runtime.evaluation import evaluate
     from runtime.session import CrossbarSession, load
 
 _HOME = {
     "CrossbarSession": "session",
     "Die": "dies",
     "MeasuredDie": "dies",
-    "evaluate": "evaluate",
+    "evaluate": "evaluation",
     "load": "session",
     "read_die": "dies",
 }

@@ -7,7 +7,7 @@ import statistics
 from rich.console import Console
 
 from rcompile.show import table, to_json
-from runtime.evaluate import Evaluation
+from runtime.evaluation import Evaluation
 
 __all__ = ["print_evaluation", "to_json"]
 

@@ -44,7 +44,7 @@ def linear_model(
 
 
 def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32, vocabulary: int = 40) -> Path:
-    """A model with a BERT's inputs: embeddings, a feed-forward block, mean pooling, a head. tokenizer.json goes beside it."""
+    """A model with a BERT's inputs: embeddings, a feed-forward block, sum pooling, a head. tokenizer.json goes beside it."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, scale: float = 0.3) -> np.ndarray:
@@ -58,7 +58,7 @@ def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32
         "down.bias": normal(hidden),
         "head.weight": normal(labels, hidden, scale=1.0),
         "head.bias": normal(labels),
-        "one": np.array(1.0, np.float32),
+        "tokens_axis": np.array([1], np.int64),
         "axis": np.array([2], np.int64),
     }
     nodes = [
@@ -71,7 +71,7 @@ def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32
         helper.make_node("Cast", ["attention_mask"], ["mask0"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["mask0", "axis"], ["mask1"]),
         helper.make_node("Mul", ["down1", "mask1"], ["masked"]),
-        helper.make_node("ReduceMean", ["masked"], ["pooled"], axes=[1], keepdims=0),
+        helper.make_node("ReduceSum", ["masked", "tokens_axis"], ["pooled"], keepdims=0),
         helper.make_node("Gemm", ["pooled", "head.weight", "head.bias"], ["logits"], name="/head/Gemm", transB=1),
     ]
     ids = (TensorProto.INT64, ["batch", "tokens"])

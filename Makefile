@@ -1,0 +1,57 @@
+# Everything needs only Python 3.11, pip, g++ and make; the rest is installed under build/.
+PYTHON ?= python3
+VENV := build/venv
+OLDEST := build/venv-oldest
+# The oldest ONNX Runtime that the provider supports; keep in step with pyproject.toml.
+OLDEST_ONNXRUNTIME := 1.26.0
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench figures docs clean
+
+demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
+	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"
+	$(VENV)/bin/python docs/demo/demo.py --out build/demo
+
+test: $(VENV)/installed $(OLDEST)/installed  ## all tests, and the kernels again on the oldest ONNX Runtime
+	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
+	$(VENV)/bin/pytest -n 2
+	$(OLDEST)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]" onnxruntime==$(OLDEST_ONNXRUNTIME)
+	$(OLDEST)/bin/pytest -n 2 tests/test_kernels.py tests/test_session.py
+
+lint: $(VENV)/installed  ## ruff, mypy, import-linter
+	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; writes build/bench.json
+	$(VENV)/bin/python benchmarks/bench.py --out build/bench.json
+
+figures: $(VENV)/installed  ## the pictures of the README, from build/demo
+	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"
+	$(VENV)/bin/python docs/figures.py --demo build/demo --out docs/figures
+
+docs: $(VENV)/installed  ## the generated parts of docs/
+	$(VENV)/bin/python docs/generate.py
+
+clean:
+	rm -rf build dist
+
+SOURCES := pyproject.toml $(shell find rcompile runtime targets -name '*.py' -o -name '*.toml' -o -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt')
+
+build/wheel/built: $(SOURCES) $(VENV)/bin/python
+	rm -rf build/wheel
+	$(VENV)/bin/pip wheel $(PIP_FLAGS) --no-deps --wheel-dir build/wheel .
+	touch $@
+
+$(VENV)/installed $(OLDEST)/installed: %/installed: build/wheel/built %/bin/python
+	$*/bin/pip install $(PIP_FLAGS) build/wheel/*.whl
+	$*/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall build/wheel/*.whl
+	touch $@
+
+# Debian's Python may lack ensurepip; virtualenv brings its own.
+$(VENV)/bin/python $(OLDEST)/bin/python: %/bin/python:
+	mkdir -p build
+	$(PYTHON) -m venv $* 2>/dev/null || ( rm -rf $*; $(PYTHON) -m pip install $(PIP_FLAGS) --target build/virtualenv virtualenv \
+	  && PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --quiet $* )

@@ -1,0 +1,404 @@
+"""The command line: what it prints, its exit codes, and that nothing is lost or left behind."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper, numpy_helper
+from small_models import linear_model, save_model, tiny_classifier, write_sentences
+
+from rcompile.cli import main
+
+OK, FAILED, USAGE, BAD_INPUT, UNSUPPORTED = 0, 1, 2, 3, 4
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def compile_to(out: Path, model: Path, *more: object) -> Result:
+    return run(model, "--target", "reram128x128", "-o", out, *more)
+
+
+def left_behind(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if "partial" in p.name or "previous" in p.name)
+
+
+@pytest.fixture
+def bundle(classifier_onnx: Path, tmp_path: Path) -> Path:
+    assert compile_to(tmp_path / "bundle", classifier_onnx).exit_code == OK
+    return tmp_path / "bundle"
+
+
+def test_compile_is_the_default_command(linear_onnx: Path, tmp_path: Path) -> None:
+    result = compile_to(tmp_path / "out", linear_onnx)
+    assert result.exit_code == OK, result.output
+    assert "1 linears, 960 weights on 1 crossbars" in result.output
+    assert run("compile", linear_onnx, "--target", "reram128x128", "-o", tmp_path / "again").exit_code == OK
+
+
+def test_the_default_output_lies_in_the_working_directory(
+    linear_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(linear_onnx, "--target", "reram128x128").exit_code == OK
+    assert [p.name for p in Path().iterdir()] == ["linear.bundle"]
+
+
+def test_json_of_a_compile(classifier_onnx: Path, tmp_path: Path) -> None:
+    report = json.loads(compile_to(tmp_path / "out", classifier_onnx, "--json").stdout)
+    assert [layer["name"] for layer in report["layers"]] == ["up", "down", "head"]
+    assert report["ledger"]["total"]["crossbars"] == report["crossbars"] == 4 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "stage"),
+    [(["--dry-run"], "encode"), *((["--stop-after", s], s) for s in ("read", "find", "quantize", "tile", "encode"))],
+)
+def test_nothing_is_written_before_emit(options: list[str], stage: str, classifier_onnx: Path, tmp_path: Path) -> None:
+    before = sorted(p.name for p in tmp_path.iterdir())
+    report = json.loads(compile_to(tmp_path / "out", classifier_onnx, "--json", *options).stdout)
+    assert report["stage"] == stage
+    assert report["bundle"] is None
+    assert bool(report["crossbars"]) == (stage in ("tile", "encode"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_layers_can_stay_on_the_host(classifier_onnx: Path, tmp_path: Path) -> None:
+    report = json.loads(compile_to(tmp_path / "out", classifier_onnx, "--json", "--keep-on-host", "hea*").stdout)
+    assert [layer["name"] for layer in report["layers"]] == ["up", "down"]
+    assert [u["reason"] for u in report["unmapped"]] == ["kept on the host as asked"]
+
+
+def test_static_scales_from_sentences_and_arrays(classifier_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "samples.txt").write_text("w1 w2 w3\nw4 w5\n")
+    assert compile_to(tmp_path / "a", classifier_onnx, "--calibrate", tmp_path / "samples.txt").exit_code == OK
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert manifest["options"]["input_scale"] == "static"
+    assert all(layer["nodes"][0]["input_scale"] > 0 for layer in manifest["layers"])
+    # The input of the first layer is the embedding of the samples' words: ids 5 .. 9.
+    table = numpy_helper.to_array(onnx.load(classifier_onnx).graph.initializer[0])
+    assert manifest["layers"][0]["nodes"][0]["input_scale"] == pytest.approx(
+        np.abs(table[[0, 5, 6, 7, 8, 9]]).max() / 127, rel=0.5
+    )
+    ids = np.array([[5, 6, 7]])
+    np.savez(tmp_path / "samples.npz", input_ids=ids, attention_mask=np.ones_like(ids))
+    assert compile_to(tmp_path / "b", classifier_onnx, "--calibrate", tmp_path / "samples.npz").exit_code == OK
+    scale = json.loads((tmp_path / "b" / "manifest.json").read_text())["layers"][0]["nodes"][0]["input_scale"]
+    assert scale == pytest.approx(np.abs(table[5:8]).max() / 127)
+
+
+def test_evaluate_prints_json(bundle: Path, tmp_path: Path) -> None:
+    data = write_sentences(tmp_path / "glue")
+    arguments = (
+        "evaluate",
+        bundle,
+        "--task",
+        "sst2",
+        "--data",
+        data,
+        "--sa0",
+        0.01,
+        "--sa1",
+        0.05,
+        "--die",
+        3,
+        "--die",
+        4,
+    )
+    report = json.loads(run(*arguments, "--json").stdout)
+    assert [(d["seed"], d["sa0"], d["sa1"]) for d in report["dies"]] == [(3, 0.01, 0.05), (4, 0.01, 0.05)]
+    text = run(*arguments).stdout
+    assert "source, fp32" in text
+    assert "2 dies: mean" in text
+
+
+def test_rates_default_to_the_targets(bundle: Path, tmp_path: Path) -> None:
+    data = write_sentences(tmp_path / "glue")
+    base = ("evaluate", bundle, "--task", "sst2", "--data", data, "--json")
+    assert json.loads(run(*base, "--die", 1).stdout)["dies"][0]["sa1"] == 0.0904
+    assert json.loads(run(*base, "--sa1", 0.5).stdout)["dies"][0] | {"score": 0, "metrics": 0} == {
+        "seed": 0, "sa0": 0.0, "sa1": 0.5, "score": 0, "metrics": 0
+    }  # fmt: skip
+    assert json.loads(run(*base).stdout)["dies"] == []
+
+
+def test_inspect(bundle: Path) -> None:
+    assert "up" in run("inspect", bundle).stdout
+    tile = json.loads(run("inspect", bundle, "--tile", "up:1", "--json").stdout)
+    assert (tile["bundle_tile"], len(tile["levels"]), len(tile["levels"][0])) == (1, 128, 128)
+    assert tile["conductance_siemens"][-1] == pytest.approx(7.5e-4)
+    assert "32 of 128 driven" in run("inspect", bundle, "--tile", "up:1").stdout
+    assert run("inspect", bundle, "--tile", "up:9").exit_code == BAD_INPUT
+    assert run("inspect", bundle, "--tile", "nope:0").exit_code == BAD_INPUT
+    assert run("inspect", bundle, "--tile", "up").exit_code == USAGE
+
+
+def test_check_finds_damage(bundle: Path) -> None:
+    assert run("check", bundle).exit_code == OK
+    path = bundle / "tiles" / "down.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 4
+    path.write_bytes(data)
+    (bundle / "host.data").unlink(missing_ok=True)
+    (bundle / "extra").write_text("")
+    result = run("check", bundle)
+    assert result.exit_code == FAILED
+    for expected in (
+        "'tiles/down.safetensors' does not have the manifest's SHA-256",
+        "file 'host.data' is missing",
+        "'extra' is not in",
+    ):
+        assert expected in result.output
+
+
+def test_check_decodes_the_images(bundle: Path) -> None:
+    """A changed cell under a digest that was made to fit is still found."""
+    from safetensors.numpy import load_file, save
+
+    from rcompile.canonical import file_sha256
+
+    path = bundle / "tiles" / "up.safetensors"
+    tensors = {k: v.copy() for k, v in load_file(path).items()}
+    tensors["levels"][0, 0, 0] ^= 1
+    path.write_bytes(save(tensors))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["tiles/up.safetensors"]["sha256"] = file_sha256(path)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    result = run("check", bundle)
+    assert result.exit_code == FAILED
+    assert "layer up: the images do not decode to the quantized weights" in result.output
+
+
+def test_diff_exit_codes(bundle: Path, tmp_path: Path) -> None:
+    compile_to(tmp_path / "other", tiny_classifier(tmp_path / "other.onnx", seed=5))
+    assert run("diff", bundle, bundle).exit_code == OK
+    result = run("diff", bundle, tmp_path / "other")
+    assert result.exit_code == FAILED
+    assert "cells change" in result.output
+
+
+def test_targets() -> None:
+    assert "reram64x64-slc" in run("targets", "list").stdout
+    assert "g_lrs_siemens" in run("targets", "show", "reram128x128").stdout
+    assert json.loads(run("targets", "show", "reram128x128", "--json").stdout)["crossbar"]["rows"] == 128
+    assert run("targets", "check", "reram128x128").exit_code == OK
+    assert run("targets", "check", "nope").exit_code == BAD_INPUT
+
+
+def not_onnx(folder: Path) -> Path:
+    (folder / "bad.onnx").write_bytes(b"this is no protobuf" * 50)
+    return folder / "bad.onnx"
+
+
+def empty(folder: Path) -> Path:
+    (folder / "bad.onnx").write_bytes(b"")
+    return folder / "bad.onnx"
+
+
+def truncated(folder: Path) -> Path:
+    data = linear_model(folder / "bad.onnx").read_bytes()
+    (folder / "bad.onnx").write_bytes(data[: len(data) // 2])
+    return folder / "bad.onnx"
+
+
+def lost_external_data(folder: Path) -> Path:
+    model = onnx.load(linear_model(folder / "bad.onnx"))
+    onnx.save(model, folder / "bad.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    (folder / "weights.bin").unlink()
+    return folder / "bad.onnx"
+
+
+def short_external_data(folder: Path) -> Path:
+    model = onnx.load(linear_model(folder / "bad.onnx"))
+    onnx.save(model, folder / "bad.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    os.truncate(folder / "weights.bin", 100)
+    return folder / "bad.onnx"
+
+
+def with_value(folder: Path, value: float) -> Path:
+    model = onnx.load(linear_model(folder / "bad.onnx"))
+    weight = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weight[7, 3] = value
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "proj.weight"))
+    onnx.save(model, folder / "bad.onnx")
+    return folder / "bad.onnx"
+
+
+def no_linears(folder: Path) -> Path:
+    x = (TensorProto.FLOAT, ["b", 4])
+    return save_model(folder / "bad.onnx", [helper.make_node("Relu", ["x"], ["y"])], {}, {"x": x}, {"y": x})
+
+
+def old_opset(folder: Path) -> Path:
+    return linear_model(folder / "bad.onnx", opset=10)
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "message"),
+    [
+        (not_onnx, BAD_INPUT, "not an ONNX model, or is truncated"),
+        (empty, BAD_INPUT, "holds no ONNX graph"),
+        (truncated, BAD_INPUT, "truncated"),
+        (lost_external_data, BAD_INPUT, "'weights.bin', which is missing"),
+        (short_external_data, BAD_INPUT, "truncated"),
+        (lambda folder: with_value(folder, np.nan), BAD_INPUT, "holds NaN or Inf, first at [7, 3]"),
+        (lambda folder: with_value(folder, np.inf), BAD_INPUT, "holds NaN or Inf"),
+        (no_linears, UNSUPPORTED, "no linear layer"),
+        (old_opset, UNSUPPORTED, "opset 10; the oldest supported is 11"),
+        (lambda folder: folder / "nothing.onnx", BAD_INPUT, "no such ONNX file"),
+    ],
+)
+def test_bad_models(make, code: int, message: str, tmp_path: Path) -> None:
+    model = make(tmp_path)
+    result = compile_to(tmp_path / "out", model)
+    assert (result.exit_code, left_behind(tmp_path)) == (code, [])
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_targets_and_options(linear_onnx: Path, tmp_path: Path) -> None:
+    assert run(linear_onnx, "--target", "nope").exit_code == BAD_INPUT
+    assert run(linear_onnx).exit_code == USAGE
+    assert run(linear_onnx, "--target", "reram128x128", "--nope").exit_code == USAGE
+    (tmp_path / "static.toml").write_text(
+        json_to_toml(run("targets", "show", "reram128x128", "--json").stdout, scales='["static"]')
+    )
+    result = run(linear_onnx, "--target", tmp_path / "static.toml", "-o", tmp_path / "out")
+    assert (result.exit_code, "--calibrate" in result.output) == (UNSUPPORTED, True)
+
+
+def json_to_toml(text: str, scales: str) -> str:
+    data = json.loads(text)
+    lines = [f'name = "static"\ndescription = "{data["description"]}"']
+    for section in ("crossbar", "cell", "weights", "input", "adc", "faults"):
+        lines.append(f"[{section}]")
+        for key, value in data[section].items():
+            lines.append(f"{key} = {scales if key == 'scales' else json.dumps(value)}")
+    return "\n".join(lines)
+
+
+def test_an_existing_output_is_never_lost(linear_onnx: Path, classifier_onnx: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert compile_to(out, linear_onnx).exit_code == OK
+    before = (out / "manifest.json").read_bytes()
+    result = compile_to(out, classifier_onnx)
+    assert (result.exit_code, "--force" in result.output) == (USAGE, True)
+    assert (out / "manifest.json").read_bytes() == before
+    # A forced compile that fails keeps the old bundle; one that succeeds replaces it.
+    bad = compile_to(out, with_value(tmp_path, np.nan), "--force")
+    assert (bad.exit_code, (out / "manifest.json").read_bytes()) == (BAD_INPUT, before)
+    assert compile_to(out, classifier_onnx, "--force").exit_code == OK
+    assert (out / "manifest.json").read_bytes() != before
+    assert left_behind(tmp_path) == []
+
+
+def test_force_removes_bundles_only(linear_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    assert compile_to(tmp_path / "thesis", linear_onnx, "--force").exit_code == USAGE
+    assert (tmp_path / "thesis" / "chapter1.tex").exists()
+
+
+def test_a_full_disk_leaves_nothing(linear_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = compile_to(tmp_path / "out", linear_onnx)
+    assert (result.exit_code, left_behind(tmp_path)) == (BAD_INPUT, [])
+    assert "the disk is full" in result.output
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_compile_leaves_no_half_bundle(sent: signal.Signals, tmp_path: Path) -> None:
+    """Killed while it writes; the next compile to the same place clears what a SIGKILL had to leave."""
+    # Many bitlines: some seconds of work.
+    model = linear_model(tmp_path / "big.onnx", inputs=2048, outputs=8192)
+    command = [
+        sys.executable,
+        "-c",
+        "from rcompile.cli import main; main()",
+        str(model),
+        "--target",
+        "reram64x64-slc",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not left_behind(tmp_path) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(sent)
+    _, errors = process.communicate()
+    assert not (tmp_path / "out").exists()
+    assert "Traceback" not in errors
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[sent]
+    if sent != signal.SIGKILL:
+        assert left_behind(tmp_path) == []
+    small = linear_model(tmp_path / "small.onnx")
+    assert compile_to(tmp_path / "out", small).exit_code == OK
+    assert left_behind(tmp_path) == []
+
+
+BROKEN = {
+    "no directory": (lambda b: shutil.rmtree(b), BAD_INPUT, "no such directory"),
+    "no manifest": (lambda b: (b / "manifest.json").unlink(), BAD_INPUT, "is not a bundle"),
+    "no JSON": (lambda b: (b / "manifest.json").write_text("{"), BAD_INPUT, "cannot read"),
+    "newer": (lambda b: (b / "manifest.json").write_text('{"format_version": 9}'), UNSUPPORTED, "format version 9"),
+    "other": (lambda b: (b / "manifest.json").write_text('{"format_version": 1}'), BAD_INPUT, "does not fit"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("command", ["inspect", "check", "evaluate"])
+def test_broken_bundles(how: str, command: str, bundle: Path) -> None:
+    damage, code, message = BROKEN[how]
+    damage(bundle)
+    result = run(command, bundle, *(["--task", "sst2"] if command == "evaluate" else []))
+    assert (result.exit_code, message in result.output) == (code, True)
+    assert "Traceback" not in result.output
+
+
+def test_fault_maps_that_do_not_fit(bundle: Path, tmp_path: Path) -> None:
+    data = write_sentences(tmp_path / "glue")
+    cases = {
+        "unknown layer": ({"nope": np.zeros((1, 128, 128), np.uint8)}, "no layer 'nope'"),
+        "wrong shape": ({"up": np.zeros((1, 128, 128), np.uint8)}, "the bundle needs uint8 [4, 128, 128]"),
+        "wrong values": ({"up": np.full((4, 128, 128), 3, np.uint8)}, "0 is good, 1 SA0, 2 SA1"),
+    }
+    for arrays, message in cases.values():
+        np.savez(tmp_path / "map.npz", **arrays)
+        result = run("evaluate", bundle, "--task", "sst2", "--data", data, "--fault-map", tmp_path / "map.npz")
+        assert (result.exit_code, message in result.output) == (BAD_INPUT, True), result.output
+
+
+def test_wrong_rates_and_tasks(bundle: Path, tmp_path: Path) -> None:
+    data = write_sentences(tmp_path / "glue")
+    assert run("evaluate", bundle, "--task", "sst2", "--data", data, "--sa0", 1.5).exit_code == USAGE
+    assert run("evaluate", bundle, "--task", "imdb", "--data", data).exit_code == USAGE
+    assert run("evaluate", bundle, "--task", "rte", "--data", data).exit_code == BAD_INPUT
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys\nfrom rcompile.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint([m for m in ('numpy', 'onnx', 'onnxruntime', 'pydantic', 'torch', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]"), done.stdout
+    assert "evaluate" in done.stdout
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = run("--debug", "compile", tmp_path / "none.onnx", "--target", "reram128x128")
+    assert result.exception is not None
+    assert not isinstance(result.exception, SystemExit)

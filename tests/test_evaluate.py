@@ -1,0 +1,160 @@
+"""Evaluation: GLUE's own metrics, data from folders, and errors that say what to do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from small_models import tiny_classifier, write_sentences
+
+import runtime
+from rcompile import compile_model
+from rcompile.errors import BadInputError, UsageError
+from rcompile.text import TextEncoder, session_inputs
+from runtime.glue import TASKS, load_examples
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_sentences(tmp_path / "glue")
+
+
+@pytest.fixture
+def bundle(classifier_onnx: Path, tmp_path: Path) -> Path:
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_scores_are_those_of_one_sentence_at_a_time(bundle: Path, data: Path, classifier_onnx: Path) -> None:
+    """Batching, sorting by length and padding change nothing."""
+    result = runtime.evaluate(bundle, "sst2", data=data)
+    session = ort.InferenceSession(str(classifier_onnx))
+    encoder = TextEncoder(classifier_onnx.parent / "tokenizer.json", session_inputs(session))
+    examples = load_examples(TASKS["sst2"], data, None)
+    right = [
+        session.run(None, encoder.feeds([t]))[0].argmax() == y
+        for t, y in zip(examples.texts, examples.labels, strict=True)
+    ]
+    assert result.source == pytest.approx(100 * np.mean(right))
+    assert (result.examples, result.metric) == (30, "accuracy")
+
+
+def test_dies_are_reported_in_order_and_reproducibly(bundle: Path, data: Path) -> None:
+    dies = [runtime.Die(seed, 0.05, 0.2) for seed in (4, 2, 4)]
+    result = runtime.evaluate(bundle, "sst2", data=data, dies=dies, int8=True)
+    assert [d.seed for d in result.dies] == [4, 2, 4]
+    assert result.dies[0] == result.dies[2]
+    assert result.int8 is not None
+    assert runtime.evaluate(bundle, "sst2", data=data, dies=dies[:1]).clean == result.clean
+
+
+def test_limit(bundle: Path, data: Path) -> None:
+    assert runtime.evaluate(bundle, "sst2", data=data, limit=7).examples == 7
+    with pytest.raises(UsageError, match="limit is 0"):
+        runtime.evaluate(bundle, "sst2", data=data, limit=0)
+
+
+def test_the_environment_names_the_data(bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCOMPILE_GLUE", str(data))
+    assert runtime.evaluate(bundle, "sst2").examples == 30
+
+
+def test_parquet(bundle: Path, data: Path, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    examples = load_examples(TASKS["sst2"], data, None)
+    (tmp_path / "p" / "sst2").mkdir(parents=True)
+    table = pa.table({"sentence": examples.texts, "label": examples.labels})
+    pyarrow.parquet.write_table(table, tmp_path / "p" / "sst2" / "validation.parquet")
+    assert (
+        runtime.evaluate(bundle, "sst2", data=tmp_path / "p").clean == runtime.evaluate(bundle, "sst2", data=data).clean
+    )
+
+
+def test_a_bundle_without_its_source_has_no_fp32_score(classifier_onnx: Path, data: Path, tmp_path: Path) -> None:
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "lean", keep_source=False)
+    assert runtime.evaluate(tmp_path / "lean", "sst2", data=data).source is None
+
+
+TRUTH = np.array([0, 1, 1, 0, 1, 1])
+GUESS = np.array([0, 1, 0, 1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        # Counted by hand: 3 true positives, 1 false positive, 1 false negative, 1 true negative.
+        ("sst2", {"accuracy": 100 * 4 / 6}),
+        ("mrpc", {"accuracy": 100 * 4 / 6, "f1": 100 * 6 / 8}),
+        ("qqp", {"accuracy": 100 * 4 / 6, "f1": 100 * 6 / 8}),
+        ("cola", {"matthews": 100 * (3 * 1 - 1 * 1) / (4 * 4 * 2 * 2) ** 0.5}),
+    ],
+)
+def test_metrics_of_classification(task: str, expected: dict[str, float]) -> None:
+    assert TASKS[task].scores(TRUTH, np.eye(2)[GUESS]) == pytest.approx(expected)
+
+
+def test_metrics_of_regression() -> None:
+    truth, guess = np.array([1.0, 2.0, 3.0, 4.0]), np.array([[1.0], [2.0], [4.0], [3.0]])
+    assert TASKS["stsb"].scores(truth, guess) == pytest.approx({"pearson": 80.0, "spearman": 80.0})
+    assert TASKS["stsb"].scores(truth, np.ones((4, 1))) == {"pearson": 0.0, "spearman": 0.0}
+
+
+def test_a_broken_output_scores_as_a_constant() -> None:
+    assert TASKS["sst2"].scores(TRUTH, np.full((6, 2), np.nan)) == pytest.approx({"accuracy": 100 * 2 / 6})
+
+
+def test_nine_tasks() -> None:
+    assert set(TASKS) == {"sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
+    assert TASKS["mrpc"].metric == "mean of accuracy and f1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sentence\tlabel\nw1 w2\t7\n", "label 7; sst2 has labels 0 .. 1"),
+        ("sentence\tlabel\nw1 w2\tgood\n", "not numbers"),
+        ("text\tlabel\nw1\t1\n", "has no column sentence"),
+        ("sentence\tlabel\n", "no column|no example"),
+    ],
+)
+def test_wrong_data(bundle: Path, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "d" / "sst2").mkdir(parents=True)
+    (tmp_path / "d" / "sst2" / "validation.tsv").write_text(content)
+    with pytest.raises(BadInputError, match=message):
+        runtime.evaluate(bundle, "sst2", data=tmp_path / "d")
+
+
+def test_missing_data_say_where_they_should_be(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"'.*rte' has no validation\*.parquet or .tsv"):
+        runtime.evaluate(bundle, "rte", data=tmp_path)
+
+
+def test_a_head_of_the_wrong_size(tmp_path: Path, data: Path) -> None:
+    compile_model(tiny_classifier(tmp_path / "m.onnx", labels=3), "reram128x128", tmp_path / "bundle")
+    with pytest.raises(BadInputError, match="needs a head of 2"):
+        runtime.evaluate(tmp_path / "bundle", "sst2", data=data)
+
+
+def test_a_model_without_tokenizer(classifier_onnx: Path, tmp_path: Path, data: Path) -> None:
+    (classifier_onnx.parent / "tokenizer.json").unlink()
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "bundle")
+    with pytest.raises(BadInputError, match=r"put tokenizer.json beside the ONNX file"):
+        runtime.evaluate(tmp_path / "bundle", "sst2", data=data)
+
+
+def test_the_repository_ships_three_hundred_sentences() -> None:
+    examples = load_examples(TASKS["sst2"], Path(__file__).parent.parent / "docs" / "demo", None)
+    assert len(examples.labels) >= 300
+    assert 0.4 < examples.labels.mean() < 0.6
+    assert len(set(examples.texts)) == len(examples.texts)
+
+
+def test_json_has_the_documented_keys(bundle: Path, data: Path) -> None:
+    from runtime.show import to_json
+
+    result = json.loads(to_json(runtime.evaluate(bundle, "sst2", data=data, dies=[runtime.Die(1, 0.01, 0.02)])))
+    assert {"task", "metric", "source", "clean", "dies", "examples"} <= set(result)
+    assert {"seed", "sa0", "sa1", "score"} <= set(result["dies"][0])

@@ -1,0 +1,234 @@
+"""Sessions in ONNX Runtime: placement, live dies, concurrent runs, and bundles that must not load."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+import runtime
+from rcompile import compile_model
+from rcompile.errors import BadInputError, UnsupportedError
+from runtime.library import PROVIDER, device
+
+
+@pytest.fixture
+def bundle(classifier_onnx: Path, tmp_path: Path) -> Path:
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+FEEDS = {"input_ids": np.arange(12).reshape(2, 6), "attention_mask": np.ones((2, 6), np.int64)}
+FAULTY = runtime.Die(1, 0.02, 0.09)
+
+
+def test_every_linear_runs_on_the_provider(bundle: Path) -> None:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session = runtime.load(bundle, session_options=options)
+    assert isinstance(session, ort.InferenceSession)
+    assert session.get_providers()[0] == PROVIDER
+    on_crossbars = {
+        node.name
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name == PROVIDER
+        for node in part.get_nodes()
+    }
+    assert on_crossbars == {node.name for layer in session.bundle.manifest.layers for node in layer.nodes}
+    assert len(on_crossbars) == 3
+
+
+def test_a_model_of_crossbars_alone_needs_no_cpu_provider(linear_onnx: Path, tmp_path: Path) -> None:
+    compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session = runtime.load(tmp_path / "bundle", session_options=options)
+    assert session.run(None, {"x": np.ones((1, 2, 40), np.float32)})[0].shape == (1, 2, 24)
+
+
+def test_clean_crossbars_compute_the_quantized_model(bundle: Path, classifier_onnx: Path) -> None:
+    """Against the model in NumPy with 8-bit weights and 8-bit rows, which knows nothing of crossbars."""
+    constant = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(classifier_onnx).graph.initializer}
+
+    def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        weight_scale, x_scale = np.abs(weight).max(axis=0) / 127, np.abs(x).max(axis=-1, keepdims=True) / 127
+        return np.rint(x / x_scale) @ np.rint(weight / weight_scale) * x_scale * weight_scale + bias
+
+    embedded = constant["embeddings.weight"][FEEDS["input_ids"]]
+    up = np.maximum(linear(embedded, constant["up.weight"], constant["up.bias"]), 0)
+    pooled = linear(up, constant["down.weight"], constant["down.bias"]).sum(axis=1)
+    wanted = linear(pooled, constant["head.weight"].T, constant["head.bias"])
+    np.testing.assert_allclose(runtime.load(bundle).run(None, FEEDS)[0], wanted, rtol=1e-4)
+
+
+def test_the_die_changes_on_a_live_session_and_back(bundle: Path) -> None:
+    session = runtime.load(bundle)
+    clean = session.run(None, FEEDS)[0]
+    session.set_die(FAULTY)
+    faulty = session.run(None, FEEDS)[0]
+    assert not np.array_equal(faulty, clean)
+    np.testing.assert_array_equal(runtime.load(bundle, FAULTY).run(None, FEEDS)[0], faulty)
+    session.set_die(runtime.Die(2, 0.02, 0.09))
+    assert not np.array_equal(session.run(None, FEEDS)[0], faulty)
+    session.set_die(None)
+    np.testing.assert_array_equal(session.run(None, FEEDS)[0], clean)
+
+
+def test_two_sessions_keep_their_own_dies(bundle: Path) -> None:
+    first, second = runtime.load(bundle, FAULTY), runtime.load(bundle)
+    assert sum(row.sa1 for row in first.report()) > 0
+    assert sum(row.sa1 for row in second.report()) == 0
+    assert not np.array_equal(first.run(None, FEEDS)[0], second.run(None, FEEDS)[0])
+
+
+def test_runs_in_flight_see_one_die_or_the_other(bundle: Path) -> None:
+    session = runtime.load(bundle)
+    allowed = {session.run(None, FEEDS)[0].tobytes()}
+    session.set_die(FAULTY)
+    allowed.add(session.run(None, FEEDS)[0].tobytes())
+    layers = {e.name: e for e in session.bundle.manifest.layers}
+    seen: set[bytes] = set()
+
+    def run() -> None:
+        # One product each, so that a run cannot straddle a change.
+        for _ in range(200):
+            seen.add(session.run(["logits"], FEEDS)[0].tobytes())
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        session.set_die(None)
+        session.set_die(FAULTY)
+    for thread in threads:
+        thread.join()
+    assert len(layers) == 3
+    # Three layers change one after another, so a run may mix them: at most 2^3 results, all finite.
+    assert len(seen) <= 8
+    assert all(np.isfinite(np.frombuffer(b, np.float32)).all() for b in seen)
+
+
+@pytest.mark.parametrize(
+    "bad", ["seed=1,sa0=2", "seed=-1", "sa0=0.1,sa9=1", "nonsense", "seed=1,sa0=0.6,sa1=0.6", "map"]
+)
+def test_a_die_that_is_refused_leaves_the_old_one(bundle: Path, bad: str) -> None:
+    session = runtime.load(bundle, FAULTY)
+    before = session.run(None, FEEDS)[0]
+    options = {"rcompile.die": bad}
+    if bad == "map":
+        options["rcompile.fault_map.no-such-layer"] = "AAAA"
+    with pytest.raises(Exception, match=r"rcompile|die|layer"):
+        session.set_ep_dynamic_options(options)
+    np.testing.assert_array_equal(session.run(None, FEEDS)[0], before)
+
+
+@pytest.mark.parametrize(
+    ("feeds", "message"),
+    [
+        ({"input_ids": FEEDS["input_ids"]}, "'attention_mask' is missing"),
+        (FEEDS | {"extra": FEEDS["input_ids"]}, "'extra' is not an input"),
+        (FEEDS | {"input_ids": FEEDS["input_ids"].astype(np.float32)}, r"float32; the model takes int64. Convert it"),
+        (FEEDS | {"input_ids": FEEDS["input_ids"][0]}, r"shape \[6\]; the model takes"),
+    ],
+)
+def test_wrong_inputs_say_what_to_give(bundle: Path, feeds: dict, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        runtime.load(bundle).run(None, feeds)
+
+
+def flip_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_flipped_bit_is_found(bundle: Path) -> None:
+    flip_bit(bundle / "tiles" / "up.safetensors")
+    with pytest.raises(BadInputError, match=r"'tiles/up.safetensors' does not have the manifest's SHA-256"):
+        runtime.load(bundle)
+
+
+def test_a_missing_file_is_named(bundle: Path) -> None:
+    (bundle / "tiles" / "up.safetensors").unlink()
+    with pytest.raises(BadInputError, match=r"'tiles/up.safetensors' is missing"):
+        runtime.load(bundle)
+
+
+def edit_manifest(bundle: Path, edit) -> None:
+    data = json.loads((bundle / "manifest.json").read_text())
+    edit(data)
+    (bundle / "manifest.json").write_text(json.dumps(data))
+
+
+def test_a_newer_format_is_refused(bundle: Path) -> None:
+    edit_manifest(bundle, lambda m: m.update(format_version=2))
+    with pytest.raises(UnsupportedError, match="format version 2"):
+        runtime.load(bundle)
+
+
+def test_paths_that_leave_the_bundle_are_refused(bundle: Path, tmp_path: Path) -> None:
+    edit_manifest(bundle, lambda m: m["layers"][0].update(file="../outside.safetensors"))
+    with pytest.raises(BadInputError, match="leaves the bundle"):
+        runtime.load(bundle)
+
+
+def test_links_that_leave_the_bundle_are_refused(bundle: Path, tmp_path: Path) -> None:
+    tiles = bundle / "tiles" / "up.safetensors"
+    shutil.move(tiles, tmp_path / "outside")
+    tiles.symlink_to(tmp_path / "outside")
+    with pytest.raises(BadInputError, match="leads outside the bundle"):
+        runtime.load(bundle)
+
+
+def plain_session(bundle: Path) -> ort.InferenceSession:
+    """A bundle's host graph as any program would load it, without this package's checks."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.add_provider_for_devices([device()], {})
+    return ort.InferenceSession(str(bundle / "model.onnx"), options)
+
+
+HOSTILE = {
+    "bitline_output": lambda a: a.__setitem__((0, 0), 10_000),
+    "wordline_input": lambda a: a.__setitem__((0, 0), -7),
+    "bitline_slice": lambda a: a.__setitem__((0, 0), 200),
+    "bitline_polarity": lambda a: a.__setitem__((0, 0), 0),
+    "bitline_replica": lambda a: a.__setitem__((0, 0), 1),
+    "levels": lambda a: a.__setitem__((0, 0, 0), 4),
+    "weight_scale": lambda a: a.__setitem__(0, np.nan),
+}
+
+
+@pytest.mark.parametrize("tensor", HOSTILE)
+def test_the_provider_itself_refuses_tensors_that_break_the_form(
+    tensor: str, linear_onnx: Path, tmp_path: Path
+) -> None:
+    """Another program may load model.onnx without this package's checks: an error, not a crash."""
+    from safetensors.numpy import load_file, save_file
+
+    compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
+    path = tmp_path / "bundle" / "tiles" / "proj.safetensors"
+    tensors = {k: v.copy() for k, v in load_file(path).items()}
+    HOSTILE[tensor](tensors[tensor])
+    save_file(tensors, path)
+    with pytest.raises(Exception, match="proj") as caught:
+        plain_session(tmp_path / "bundle")
+    assert tensor in str(caught.value)
+
+
+def test_external_data_outside_the_bundle_are_refused_by_onnx_runtime(linear_onnx: Path, tmp_path: Path) -> None:
+    compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
+    shutil.copy(tmp_path / "bundle" / "tiles" / "proj.safetensors", tmp_path / "outside.safetensors")
+    model = onnx.load(tmp_path / "bundle" / "model.onnx", load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../outside.safetensors"
+    onnx.save(model, tmp_path / "bundle" / "model.onnx")
+    with pytest.raises(Exception, match=r"outside|escape|External data"):
+        plain_session(tmp_path / "bundle")

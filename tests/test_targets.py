@@ -1,0 +1,111 @@
+"""Target files: the shipped ones are complete, and a bad one reports every error at once."""
+
+import math
+
+import pytest
+from small_models import changed_target
+
+from rcompile.errors import BadInputError
+from rcompile.target import describe
+from rcompile.target_file import CONSTRAINTS, load_target, parse_target, target_names, targets_folder
+
+GOOD = (targets_folder() / "reram128x128.toml").read_text()
+
+
+def test_the_promised_targets_ship() -> None:
+    assert target_names() == ["ideal128x128", "reram128x128", "reram128x128-diff", "reram256x256", "reram64x64-slc"]
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_key_has_a_unit_and_a_source(name: str) -> None:
+    target = load_target(name)
+    assert target.name == name
+    for row in describe(target):
+        assert row.unit, row.key
+        assert row.source, row.key
+        assert row.meaning, row.key
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_clean_reads_never_clip(name: str) -> None:
+    """The largest read of a fault-free bitline, leakage included, is within the ADC's full scale on every shipped target."""
+    target = load_target(name)
+    rows = target.crossbar.active_rows
+    largest = rows * target.top_level
+    if target.weights.column_inversion:
+        largest = target.crossbar.rows * target.top_level // 2
+    leak = math.floor(target.hrs_levels * rows + 0.5)
+    if name == "reram128x128-diff":
+        assert largest + leak <= 2**target.adc.bits - 1
+    if target.adc.bits:
+        assert largest + leak <= 2**target.adc.bits - 1
+
+
+def test_conductance_spans_hrs_to_lrs() -> None:
+    target = load_target("reram128x128")
+    levels = [target.conductance_siemens(level) for level in range(4)]
+    assert levels == pytest.approx([5e-5, 2.8333e-4, 5.1667e-4, 7.5e-4], rel=1e-4)
+    assert target.hrs_levels == pytest.approx(3 * 5e-5 / 7e-4)
+
+
+def errors_of(source: str) -> str:
+    with pytest.raises(BadInputError) as caught:
+        parse_target(source, "my.toml")
+    return str(caught.value)
+
+
+def test_every_error_at_once_with_key_and_line() -> None:
+    source = (
+        GOOD.replace("rows = 128", "rows = -4", 1)
+        .replace("bits = 2", 'bits = "two"', 1)
+        .replace("[adc]\nbits = 8", "[adc]\nbitz = 8")
+    )
+    text = errors_of(source)
+    lines = source.splitlines()
+    for key, line in (
+        ("crossbar.rows", "rows = -4"),
+        ("cell.bits", 'bits = "two"'),
+        ("adc.bits", "[adc]"),
+        ("adc.bitz", "bitz = 8"),
+    ):
+        assert f"my.toml:{lines.index(line) + 1}: {key}:" in text
+    assert "4 errors" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (("active_rows = 128", "active_rows = 129"), "crossbar.active_rows"),
+        (("cols = 128", "cols = 3"), "crossbar.cols"),
+        (("g_lrs_siemens = 7.5e-4", "g_lrs_siemens = 5.0e-5"), "cell.g_lrs_siemens"),
+        (("sa0_rate = 0.0175", "sa0_rate = 0.95"), "faults.sa1_rate"),
+        (('"adc.bits" = ', '"adc.bitz" = '), "sources"),
+    ],
+)
+def test_constraints_between_keys(change: tuple[str, str], key: str) -> None:
+    text = errors_of(GOOD.replace(*change, 1))
+    assert f"{key}: " in text
+    assert "an error" in text
+
+
+def test_each_constraint_has_its_message_in_its_docstring() -> None:
+    assert all(constraint.__doc__ for constraint in CONSTRAINTS)
+
+
+def test_broken_toml_names_the_line() -> None:
+    assert "line 3" in errors_of('name = "x"\n\nrows = = 3\n')
+
+
+def test_unknown_names_list_the_known() -> None:
+    with pytest.raises(BadInputError, match="Known: ideal128x128, reram128x128"):
+        load_target("reram1x1")
+
+
+def test_a_path_is_a_target(tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(GOOD.replace('"reram128x128"', '"mine"'))
+    assert load_target(tmp_path / "mine.toml").name == "mine"
+
+
+def test_digest_tells_targets_apart() -> None:
+    assert changed_target("reram128x128").sha256 == load_target("reram128x128").sha256
+    assert changed_target("reram128x128", adc={"bits": 7}).sha256 != load_target("reram128x128").sha256

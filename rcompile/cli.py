@@ -26,14 +26,14 @@ PATH = click.Path(path_type=Path)
 @click.version_option(__version__, prog_name="rcompile")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
-    r"""Compile BERT-family ONNX models for ReRAM crossbars, and verify them under stuck-at faults.
+    """Compile BERT-family ONNX models for ReRAM crossbars, and verify them under stuck-at faults.
 
     \b
     rcompile bert.onnx --target reram128x128        compile (short for `rcompile compile ...`)
     rcompile evaluate bert.bundle --task sst2       score it in ONNX Runtime
     \b
     Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 unsupported.
-    """
+    """  # noqa: D301
     # A pipe that closes early (`| head`) is no error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
@@ -138,7 +138,7 @@ def compile(
     "--die",
     "seeds",
     multiple=True,
-    type=click.IntRange(0, 2**64 - 1),
+    type=int,
     metavar="SEED",
     help="A virtual die. Repeatable.  [default: 0 if a rate is given, else none]",
 )

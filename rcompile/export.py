@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
+from rcompile.frontend import NAME_SCOPES
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 18
@@ -51,6 +52,7 @@ def export_model(
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as scratch:
         _export(torch, model, names, output, Path(scratch) / out.name, exporter)
+        _strip(Path(scratch) / out.name)
         for path in Path(scratch).iterdir():
             os.replace(path, out.absolute().parent / path.name)
     tokenizer = _tokenizer_file(transformers, source)
@@ -83,6 +85,24 @@ def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, ex
                 dynamic_axes=axes,
                 opset_version=17,
             )
+
+
+def _strip(path: Path) -> None:
+    """Drop docstrings and metadata, which hold stack traces with absolute paths; keep the module paths, which name the layers."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+        kept = [p for p in node.metadata_props if p.key == NAME_SCOPES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+    onnx.save(model, path)
 
 
 def _tokenizer_file(transformers: Any, source: str) -> Path | None:

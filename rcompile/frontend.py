@@ -21,6 +21,7 @@ from rcompile.constants import ConstantWeight, constant_weight
 from rcompile.errors import BadInputError, UnsupportedError
 
 OLDEST_OPSET = 11
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export leaves the module path of a node
 PRODUCTS = {
     "MatMul",
     "Gemm",
@@ -244,7 +245,7 @@ def _layer_name(use: Use, weight: ConstantWeight) -> str:
     stored = weight.name.removesuffix("_quantized").removesuffix(".weight")
     if weight.name.endswith((".weight", ".weight_quantized")):
         return _clean(stored)
-    scopes = use.node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
+    scopes = use.node.metadata_props.get(NAME_SCOPES, "")
     paths = re.findall(r"'([^']*)'", scopes)
     if len(paths) >= 2:
         return _clean(paths[-2])

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common
 
 from rcompile.export import export_model
 
@@ -74,7 +73,6 @@ def main(source: Path, out: Path) -> None:
         export_model(str(source), exported)
         model = ir.load(exported)
         shrink(model)
-        model = ir.passes.common.ClearMetadataAndDocStringPass()(model).model
         ir.save(model, out)
         (out.parent / "tokenizer.json").write_bytes((Path(scratch) / "tokenizer.json").read_bytes())
     size = out.stat().st_size + (out.parent / "tokenizer.json").stat().st_size

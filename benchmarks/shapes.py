@@ -1,0 +1,112 @@
+"""BERT-shaped ONNX models with random weights, built without torch: as an exporter writes them, in any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a BERT."""
+
+    name: str
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+    vocabulary: int = 30522
+
+
+MINILM = Shape("MiniLM-L6", 6, 384, 12, 1536)
+BERT_BASE = Shape("BERT-base", 12, 768, 12, 3072)
+
+
+class _Graph:
+    """Nodes and initializers in the order of an exporter."""
+
+    def __init__(self, seed: int) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.rng = np.random.default_rng(seed)
+
+    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+        output = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"/{output}/{kind}", **attributes))
+        return output
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def normal(self, name: str, *shape: int) -> str:
+        return self.constant(name, self.rng.standard_normal(shape, np.float32) * np.float32(0.05))
+
+    def ints(self, *values: int) -> str:
+        return self.constant(f"ints{len(self.constants)}", np.array(values, np.int64))
+
+    def scalar(self, value: float) -> str:
+        return self.constant(f"scalar{len(self.constants)}", np.array(value, np.float32))
+
+    def linear(self, x: str, name: str, inputs: int, outputs: int) -> str:
+        product = self.op("MatMul", x, self.normal(f"{name}.weight", inputs, outputs))
+        return self.op("Add", product, self.normal(f"{name}.bias", outputs))
+
+    def norm(self, x: str, name: str, hidden: int) -> str:
+        scale = self.constant(f"{name}.weight", np.ones(hidden, np.float32))
+        return self.op("LayerNormalization", x, scale, self.normal(f"{name}.bias", hidden), axis=-1, epsilon=1e-12)
+
+    def gelu(self, x: str) -> str:
+        erf = self.op("Erf", self.op("Div", x, self.scalar(2.0**0.5)))
+        return self.op("Mul", self.op("Mul", x, self.op("Add", erf, self.scalar(1.0))), self.scalar(0.5))
+
+
+def write_bert(shape: Shape, path: Path, seed: int = 0) -> Path:
+    """Write a two-way sequence classifier of this shape."""
+    g = _Graph(seed)
+    size, hidden = shape.hidden // shape.heads, shape.hidden
+    words = g.op("Gather", g.normal("embeddings.word_embeddings.weight", shape.vocabulary, hidden), "input_ids")
+    mask = g.op("Cast", g.op("Unsqueeze", "attention_mask", g.ints(1, 2)), to=TensorProto.FLOAT)
+    mask = g.op("Mul", g.op("Sub", g.scalar(1.0), mask), g.scalar(-10000.0))
+    x = g.norm(words, "embeddings.LayerNorm", hidden)
+    for i in range(shape.layers):
+        name = f"encoder.layer.{i}"
+
+        def heads(kind: str, perm: list[int], x: str = x, name: str = name) -> str:
+            projected = g.linear(x, f"{name}.attention.self.{kind}", hidden, hidden)
+            split = g.op("Reshape", projected, g.ints(0, 0, shape.heads, size))
+            return g.op("Transpose", split, perm=perm)
+
+        query, key, value = (
+            heads(k, p) for k, p in (("query", [0, 2, 1, 3]), ("key", [0, 2, 3, 1]), ("value", [0, 2, 1, 3]))
+        )
+        scores = g.op("Div", g.op("MatMul", query, key), g.scalar(size**0.5))
+        weights = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+        merged = g.op("Transpose", g.op("MatMul", weights, value), perm=[0, 2, 1, 3])
+        context = g.op("Reshape", merged, g.ints(0, 0, hidden))
+        attended = g.linear(context, f"{name}.attention.output.dense", hidden, hidden)
+        x = g.norm(g.op("Add", attended, x), f"{name}.attention.output.LayerNorm", hidden)
+        up = g.gelu(g.linear(x, f"{name}.intermediate.dense", hidden, shape.intermediate))
+        down = g.linear(up, f"{name}.output.dense", shape.intermediate, hidden)
+        x = g.norm(g.op("Add", down, x), f"{name}.output.LayerNorm", hidden)
+    first = g.op("Gather", x, g.constant("zero", np.array(0, np.int64)), axis=1)
+    pooled = g.op("Tanh", g.linear(first, "pooler.dense", hidden, hidden))
+    g.op("Identity", g.linear(pooled, "classifier", hidden, 2))
+    g.nodes[-1].output[0] = "logits"
+    ids = [
+        helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "tokens"])
+        for n in ("input_ids", "attention_mask")
+    ]
+    logits = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])]
+    model = helper.make_model(
+        helper.make_graph(g.nodes, shape.name, ids, logits, g.constants),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    large = sum(len(t.raw_data) for t in g.constants) > 2**31 - 2**24
+    onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data")
+    return path

@@ -1,0 +1,34 @@
+"""Write the generated parts of docs/: the manifest's JSON Schema and the help page. A test checks that they are up to date."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from rcompile.cli import main
+from rcompile.manifest import manifest_schema
+
+HERE = Path(__file__).resolve().parent
+COMMANDS = (
+    (), ("compile",), ("evaluate",), ("inspect",), ("check",), ("diff",), ("export",), ("targets",),
+    ("targets", "list"), ("targets", "show"), ("targets", "check"),
+)  # fmt: skip
+
+
+def help_page() -> str:
+    """The help of every command, as Markdown."""
+    parts = ["# Command line\n"]
+    for command in COMMANDS:
+        name = " ".join(("rcompile", *command))
+        text = CliRunner().invoke(main, [*command, "--help"], prog_name="rcompile", terminal_width=100).output
+        parts.append(f"## {name}\n\n```\n{text.rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+def generated() -> dict[str, str]:
+    """The generated files by name."""
+    return {"manifest.schema.json": manifest_schema(), "cli.md": help_page()}
+
+
+if __name__ == "__main__":
+    for file, content in generated().items():
+        (HERE / file).write_text(content, encoding="utf-8")

@@ -1,0 +1,61 @@
+"""The documentation tells the truth."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from rcompile.form import Placement
+from rcompile.host import NODE_TENSORS
+from rcompile.target_file import target_names
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["manifest.schema.json", "cli.md"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == generator().generated()[name], "run `make docs`"
+
+
+def test_the_format_page_names_every_tensor() -> None:
+    text = (ROOT / "docs" / "bundle.md").read_text()
+    for name in (*NODE_TENSORS, *Placement.__dataclass_fields__):
+        assert f"`{name}`" in text
+
+
+def test_the_readme_names_every_target_and_links_to_files_that_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name in target_names():
+        assert f"`{name}`" in text
+    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if "://" not in link:
+            assert (ROOT / link).exists(), link
+
+
+def test_the_top_level_is_the_agreed_one() -> None:
+    allowed = {
+        "pyproject.toml",
+        "README.md",
+        "rcompile",
+        "runtime",
+        "tests",
+        "targets",
+        "Makefile",
+        "LICENSE",
+        "CHANGELOG.md",
+        "docs",
+        "benchmarks",
+        "build",
+        "dist",
+    }
+    assert {
+        p.name for p in ROOT.iterdir() if not p.name.startswith(".") and not p.name.endswith(".egg-info")
+    } <= allowed

@@ -52,6 +52,24 @@ class ConstantWeight:
         origin = _origin(self.value)
         return (id(origin[0]), *origin[1], self.transpose, self.alpha)
 
+    def equals(self, other: ConstantWeight) -> bool:
+        """True if the two are the same numbers, stored once or twice (exporters fold a transpose once for each use of a tied weight)."""
+        if self.key == other.key:
+            return True
+        (mine, my_steps), (theirs, their_steps) = _origin(self.value), _origin(other.value)
+        same_path = (my_steps, self.transpose, self.alpha, self.dtype) == (
+            their_steps,
+            other.transpose,
+            other.alpha,
+            other.dtype,
+        )
+        a, b = _tensor(mine), _tensor(theirs)
+        if not same_path or a is None or b is None or (a.dtype, a.shape) != (b.dtype, b.shape):
+            return False
+        # Most pairs differ in their first row: compare that before everything.
+        x, y = a.numpy(), b.numpy()
+        return np.array_equal(x[:1], y[:1]) and np.array_equal(x, y)
+
     def transposed(self) -> ConstantWeight:
         """The matrix with its axes exchanged."""
         return replace(self, shape=self.shape[::-1], transpose=not self.transpose)

@@ -139,7 +139,7 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
 
     Raises UnsupportedError if there is none.
     """
-    by_weight: dict[object, list[tuple[Use, ConstantWeight]]] = {}
+    groups: list[list[tuple[Use, ConstantWeight]]] = []
     unmapped: list[Unmapped] = []
     for node in model.graph:
         if node.op_type not in PRODUCTS:
@@ -148,10 +148,11 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
         if isinstance(use, str):
             unmapped.append(Unmapped(node.name or str(node.outputs[0].name), node.op_type, use))
         else:
-            by_weight.setdefault(use[1].key, []).append(use)
+            tied = next((group for group in groups if group[0][1].equals(use[1])), None)
+            groups.append([use]) if tied is None else tied.append(use)
     linears: list[Linear] = []
     taken: set[str] = set()
-    for group in by_weight.values():
+    for group in groups:
         uses, weight = tuple(u for u, _ in group), group[0][1]
         name = _unique(_layer_name(uses[0], weight), taken)
         if keep_on_host(name):

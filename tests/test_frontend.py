@@ -134,6 +134,17 @@ def test_tied_weights_are_one_layer(tmp_path: Path) -> None:
     assert [len(linear.uses) for linear in found.linears] == [2, 1]
 
 
+def test_tied_weights_are_one_layer_also_where_the_exporter_stored_them_twice(tmp_path: Path) -> None:
+    square = RNG.normal(0, 1, (12, 12)).astype(np.float32)
+    other = square.copy()
+    other[7, 3] += 1
+    nodes = [node("MatMul", ["x" if i == 0 else f"p{i - 1}", f"w{i}"], f"p{i}") for i in range(3)]
+    found = find(
+        tmp_path, [*nodes, node("MatMul", ["p2", "v"], "y")], {"w0": square, "w1": square, "w2": other, "v": WEIGHT}
+    )
+    assert [len(linear.uses) for linear in found.linears] == [2, 1, 1]
+
+
 def test_products_that_stay_on_the_host_say_why(tmp_path: Path) -> None:
     nodes = [
         node("Transpose", ["x"], "xt", perm=[0, 2, 1]),

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
+from small_models import save_model
 
 import runtime
 from rcompile import compile_model
@@ -64,6 +66,35 @@ def test_clean_crossbars_compute_the_quantized_model(bundle: Path, classifier_on
     pooled = linear(up, constant["down.weight"], constant["down.bias"]).sum(axis=1)
     wanted = linear(pooled, constant["head.weight"].T, constant["head.bias"])
     np.testing.assert_allclose(runtime.load(bundle).run(None, FEEDS)[0], wanted, rtol=1e-4)
+
+
+def test_dimensions_without_names(tmp_path: Path) -> None:
+    """The shape of a crossbar product feeds a Reshape, as in exported attention: unknown sizes must stay unknown."""
+    constants = {
+        "proj.weight": np.random.default_rng(0).normal(0, 1, (40, 24)).astype(np.float32),
+        "zero": np.array(0, np.int64),
+        "one": np.array(1, np.int64),
+        "axis": np.array([0], np.int64),
+        "split": np.array([4, 6], np.int64),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "proj.weight"], ["p"], name="/proj/MatMul"),
+        helper.make_node("Shape", ["p"], ["shape"]),
+        *(
+            step
+            for name in ("zero", "one")
+            for step in (
+                helper.make_node("Gather", ["shape", name], [f"{name}_size"]),
+                helper.make_node("Unsqueeze", [f"{name}_size", "axis"], [f"{name}_vector"]),
+            )
+        ),
+        helper.make_node("Concat", ["zero_vector", "one_vector", "split"], ["target"], axis=0),
+        helper.make_node("Reshape", ["p", "target"], ["y"]),
+    ]
+    shapes = ({"x": (TensorProto.FLOAT, [None, None, 40])}, {"y": (TensorProto.FLOAT, [None, None, 4, 6])})
+    compile_model(save_model(tmp_path / "m.onnx", nodes, constants, *shapes), "reram128x128", tmp_path / "bundle")
+    (y,) = runtime.load(tmp_path / "bundle").run(None, {"x": np.ones((2, 3, 40), np.float32)})
+    assert y.shape == (2, 3, 4, 6)
 
 
 def test_the_die_changes_on_a_live_session_and_back(bundle: Path) -> None:

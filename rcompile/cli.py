@@ -69,8 +69,8 @@ def main(debug: bool) -> None:
 @click.option(
     "--stop-after",
     metavar="STAGE",
-    type=click.Choice(["read", "find", "quantize", "tile", "encode", "emit"]),
-    help="Stop after read, find, quantize, tile, encode or emit; only emit writes.",
+    type=click.Choice(["read", "find", "quantize", "compact", "tile", "encode", "emit"]),
+    help="Stop after read, find, quantize, compact, tile, encode or emit; only emit writes.",
 )
 @JSON
 @click.option("-v", "--verbose", is_flag=True, help="List every layer, and what stays on the host.")

@@ -14,7 +14,8 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from rcompile import __version__
-from rcompile.canonical import file_sha256
+from rcompile.canonical import file_sha256, files_sha256
+from rcompile.compact import keep_all
 from rcompile.errors import BadInputError
 from rcompile.form import Placement
 from rcompile.frontend import Linear, Unmapped
@@ -103,7 +104,7 @@ def _ledger_row(linear: Linear, placement: Placement, target: Target) -> LedgerR
     crossbars = placement.tiles
     return LedgerRow(
         layer=linear.name,
-        crossbars_dense=place(linear.inputs, linear.outputs, target).tiles,
+        crossbars_dense=place(keep_all(linear.inputs, linear.outputs), target).tiles,
         crossbars=crossbars,
         cells=crossbars * target.crossbar.rows * target.crossbar.cols,
         cells_used=placement.cells_used,
@@ -134,7 +135,7 @@ def copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
     return f"source/{source.name}"
 
 
-def copy_tokenizer(source: Path, bundle: Path) -> str | None:
+def _copy_tokenizer(source: Path, bundle: Path) -> str | None:
     """Copy the tokenizer.json that lies beside the source, if one does."""
     beside = source.parent / TOKENIZER
     if not beside.is_file():
@@ -143,35 +144,36 @@ def copy_tokenizer(source: Path, bundle: Path) -> str | None:
     return TOKENIZER
 
 
-def describe_source(source: Path, opset: int, copy: str | None, tokenizer: str | None) -> Source:
-    """The manifest's entry for the source model."""
-    return Source(name=source.name, sha256=file_sha256(source), opset=opset, model=copy, tokenizer=tokenizer)
-
-
 def write_manifest(
     bundle: Path,
     target: Target,
-    source: Source,
+    source: Path,
+    opset: int,
+    kept: str | None,
     options: Options,
     passes: tuple[str, ...],
     written: Written,
     unmapped: tuple[Unmapped, ...],
 ) -> Manifest:
     """Write manifest.json, the last file of a bundle, with the digest of every other."""
+    tokenizer = _copy_tokenizer(source, bundle)
     paths = sorted(p for p in bundle.rglob("*") if p.is_file())
+    files = {
+        path.relative_to(bundle).as_posix(): FileEntry(sha256=digest, bytes=path.stat().st_size)
+        for path, digest in zip(paths, files_sha256(paths), strict=True)
+    }
+    digest = files[kept].sha256 if kept else file_sha256(source)
     manifest = Manifest(
         tool=Tool(version=__version__),
         target=target,
         target_sha256=target.sha256,
-        source=source,
+        source=Source(name=source.name, sha256=digest, opset=opset, model=kept, tokenizer=tokenizer),
         options=options,
         passes=passes,
         ledger=written.ledger,
         layers=written.entries,
         unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in unmapped),
-        files={
-            p.relative_to(bundle).as_posix(): FileEntry(sha256=file_sha256(p), bytes=p.stat().st_size) for p in paths
-        },
+        files=files,
     )
     (bundle / MANIFEST).write_text(manifest.text(), encoding="utf-8", newline="\n")
     return manifest

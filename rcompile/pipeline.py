@@ -1,4 +1,4 @@
-"""The compiler, top to bottom: read ONNX, find linears, quantize, tile, encode, emit."""
+"""The compiler, top to bottom: read ONNX, find linears, quantize, compact, tile, encode, emit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 
 from rcompile import emit
 from rcompile.calibrate import calibrate, input_scale_mode, samples_digest
+from rcompile.compact import compact
 from rcompile.encode import encode
 from rcompile.frontend import Linear, Unmapped, find_linears, read_model
 from rcompile.host import rewrite_host
@@ -21,8 +22,8 @@ from rcompile.target import Target
 from rcompile.target_file import load_target
 from rcompile.work import LayerSummary, LayerWork, summarize
 
-Stage = Literal["read", "find", "quantize", "tile", "encode", "emit"]
-STAGES: tuple[Stage, ...] = ("read", "find", "quantize", "tile", "encode", "emit")
+Stage = Literal["read", "find", "quantize", "compact", "tile", "encode", "emit"]
+STAGES: tuple[Stage, ...] = ("read", "find", "quantize", "compact", "tile", "encode", "emit")
 Progress = Callable[[str, int, int], None]
 
 
@@ -82,8 +83,7 @@ def compile_model(
         kept = emit.copy_source(source, graph, folder) if keep_source else None
         opset = graph.opset_imports[""]
         emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, folder))
-        origin = emit.describe_source(source, opset, kept, emit.copy_tokenizer(source, folder))
-        manifest = emit.write_manifest(folder, hardware, origin, options, STAGES, written, found.unmapped)
+        manifest = emit.write_manifest(folder, hardware, source, opset, kept, options, STAGES, written, found.unmapped)
     return Compiled(hardware, stop_after, written.summaries, found.unmapped, manifest, bundle)
 
 
@@ -92,7 +92,7 @@ def _stages(linears: tuple[Linear, ...], target: Target, stop_after: Stage) -> I
     depth = STAGES.index(stop_after)
     for linear in linears:
         quantized = quantize(linear, target) if depth >= STAGES.index("quantize") else None
-        placement = place(linear.inputs, linear.outputs, target) if depth >= STAGES.index("tile") else None
+        placement = place(compact(quantized), target) if quantized and depth >= STAGES.index("tile") else None
         tiles = (
             encode(quantized, placement, target)
             if quantized and placement and depth >= STAGES.index("encode")

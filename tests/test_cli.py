@@ -64,7 +64,10 @@ def test_json_of_a_compile(classifier_onnx: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "stage"),
-    [(["--dry-run"], "encode"), *((["--stop-after", s], s) for s in ("read", "find", "quantize", "tile", "encode"))],
+    [
+        (["--dry-run"], "encode"),
+        *((["--stop-after", s], s) for s in ("read", "find", "quantize", "compact", "tile", "encode")),
+    ],
 )
 def test_nothing_is_written_before_emit(options: list[str], stage: str, classifier_onnx: Path, tmp_path: Path) -> None:
     before = sorted(p.name for p in tmp_path.iterdir())

@@ -4,13 +4,16 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from small_models import changed_target, linear_model
 
 from rcompile import compile_model
 from rcompile.bundle import Bundle, diff
+from rcompile.compact import compact, keep_all
 from rcompile.encode import encode
 from rcompile.form import decode, problems
 from rcompile.manifest import read_manifest
@@ -43,7 +46,7 @@ def random_codes(target: Target, inputs: int, outputs: int, seed: int) -> Quanti
 @given(targets(), st.integers(1, 70), st.integers(1, 30), st.integers(0, 99))
 def test_decode_inverts_encode(target: Target, inputs: int, outputs: int, seed: int) -> None:
     linear = random_codes(target, inputs, outputs, seed)
-    placement = place(inputs, outputs, target)
+    placement = place(keep_all(inputs, outputs), target)
     tiles = encode(linear, placement, target)
     np.testing.assert_array_equal(decode(tiles, target, inputs, outputs), linear.codes)
     assert problems(tiles, target, inputs, outputs) == []
@@ -57,17 +60,45 @@ def test_decode_inverts_encode(target: Target, inputs: int, outputs: int, seed: 
 
 @given(targets(), st.integers(1, 70), st.integers(1, 30))
 def test_every_weight_is_placed_once(target: Target, inputs: int, outputs: int) -> None:
-    placement = place(inputs, outputs, target)
+    placement = place(keep_all(inputs, outputs), target)
     assert placement.cells_used == inputs * outputs * target.bitlines_per_output
     blocks, per_tile = -(-inputs // target.crossbar.rows), target.crossbar.cols // target.bitlines_per_output
     assert placement.tiles == blocks * -(-outputs // per_tile)
 
 
+@given(targets(), st.integers(1, 70), st.integers(1, 30), st.integers(0, 99), st.floats(0, 1), st.floats(0, 1))
+def test_zero_rows_and_columns_take_no_cells(
+    target: Target, inputs: int, outputs: int, seed: int, rows_kept: float, columns_kept: float
+) -> None:
+    linear, rng = random_codes(target, inputs, outputs, seed), np.random.default_rng(seed)
+    linear.codes[rng.random(inputs) > rows_kept] = 0
+    linear.codes[:, rng.random(outputs) > columns_kept] = 0
+    kept = compact(linear)
+    placement = place(kept, target)
+    tiles = encode(linear, placement, target)
+    np.testing.assert_array_equal(decode(tiles, target, inputs, outputs), linear.codes)
+    live = max(1, int(linear.codes.any(axis=1).sum())), max(1, int(linear.codes.any(axis=0).sum()))
+    assert placement.cells_used == live[0] * live[1] * target.bitlines_per_output
+
+
+def test_pruning_frees_what_the_geometry_frees(tmp_path: Path) -> None:
+    """Of 384 inputs, three row blocks of 128: dropping 69 frees no crossbar, dropping 128 a third."""
+    model = onnx.load(linear_model(tmp_path / "m.onnx", inputs=384, outputs=64))
+    weight = numpy_helper.to_array(model.graph.initializer[0])
+    for dropped, expected in ((0, 6), (69, 6), (128, 4)):
+        pruned = weight.copy()
+        pruned[np.random.default_rng(0).permutation(384)[:dropped]] = 0
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(pruned, "proj.weight"))
+        onnx.save(model, tmp_path / f"{dropped}.onnx")
+        manifest = compile_model(tmp_path / f"{dropped}.onnx", "reram128x128", tmp_path / f"{dropped}").manifest
+        assert (manifest.total().crossbars_dense, manifest.total().crossbars) == (6, expected)
+
+
 def test_ledger_of_minilm_matches_arithmetic() -> None:
     """384 inputs are three row blocks; 1536 outputs of four slices are 48 crossbars each."""
     target = load_target("reram128x128")
-    assert place(384, 1536, target).tiles == 3 * 48
-    assert place(1536, 384, target).tiles == 12 * 12
+    assert place(keep_all(384, 1536), target).tiles == 3 * 48
+    assert place(keep_all(1536, 384), target).tiles == 12 * 12
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -99,9 +130,6 @@ def test_diff_counts_the_cells_that_change(tmp_path: Path) -> None:
     target = changed_target("ideal128x128", weights={"column_inversion": False})
     first = linear_model(tmp_path / "a.onnx", bias=False)
     compile_model(first, target, tmp_path / "a")
-    import onnx
-    from onnx import numpy_helper
-
     model = onnx.load(first)
     weight = numpy_helper.to_array(model.graph.initializer[0]).copy()
     weight[3, 5] = -weight[3, 5]

@@ -16,6 +16,7 @@ from small_models import changed_target, linear_model
 import runtime
 from rcompile import emit
 from rcompile.bundle import Bundle
+from rcompile.compact import compact
 from rcompile.encode import encode
 from rcompile.form import Placement
 from rcompile.frontend import find_linears, read_model
@@ -88,7 +89,7 @@ def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
 
 @contextmanager
 def compiled(
-    target: Target, inputs: int, outputs: int, seed: int, shuffle: bool, input_scale: float | None
+    target: Target, inputs: int, outputs: int, seed: int, shuffle: bool, input_scale: float | None, prune: bool = False
 ) -> Iterator[Bundle]:
     """A bundle of one linear, its placement shuffled or plain."""
     folder = Path(tempfile.mkdtemp())
@@ -96,25 +97,24 @@ def compiled(
         model = linear_model(folder / "linear.onnx", inputs, outputs, seed)
         graph = read_model(model)
         (linear,) = find_linears(graph).linears
-        quantized, placement = quantize(linear, target), place(inputs, outputs, target)
+        quantized = quantize(linear, target)
+        rng = np.random.default_rng(seed)
+        if prune:
+            quantized.codes[rng.random(inputs) < 0.3] = 0
+            quantized.codes[:, rng.random(outputs) < 0.3] = 0
+        placement = place(compact(quantized), target)
         if shuffle:
-            placement = shuffled(placement, np.random.default_rng(seed))
+            placement = shuffled(placement, rng)
         work = LayerWork(linear, quantized, placement, encode(quantized, placement, target))
         (folder / "tiles").mkdir()
         scales = {} if input_scale is None else {use.name: input_scale for use in linear.uses}
         written = emit.write_layers(folder, [work], scales, target)
         emit.write_host(folder, rewrite_host(graph, written.mapped, target, folder))
-        model.unlink()
-        origin = replace_source(model)
         options = Options(input_scale="dynamic", calibration_sha256=None, keep_on_host=())
-        emit.write_manifest(folder, target, origin, options, (), written, ())
+        emit.write_manifest(folder, target, model, 17, None, options, (), written, ())
         yield Bundle.open(folder)
     finally:
         shutil.rmtree(folder)
-
-
-def replace_source(model: Path) -> emit.Source:
-    return emit.Source(name=model.name, sha256="0" * 64, opset=17, model=None, tokenizer=None)
 
 
 def expected(
@@ -152,12 +152,13 @@ DIES = st.one_of(
     st.booleans(),
     st.sampled_from([None, None, 0.02]),
     st.booleans(),
+    st.booleans(),
 )
 def test_kernels_equal_the_reference(
-    target, inputs, outputs, rows, seed, die, shuffle, input_scale, bit_serial
+    target, inputs, outputs, rows, seed, die, shuffle, input_scale, bit_serial, prune
 ) -> None:
     x = np.random.default_rng(seed).normal(0, 1, (1, rows, inputs)).astype(np.float32)
-    with compiled(target, inputs, outputs, seed, shuffle, input_scale) as bundle:
+    with compiled(target, inputs, outputs, seed, shuffle, input_scale, prune) as bundle:
         wanted = expected(bundle, x, die, input_scale)
         for isa in PATHS:
             options = {"isa": isa} | ({"force_bit_serial": "1"} if bit_serial else {})

@@ -1,0 +1,142 @@
+// Bitlines whose reads may clip, or whose ADC step is not one level, are computed read by read.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+#include "layer.h"
+
+namespace rcompile {
+
+// Rows of x that ReadPanel takes at once.
+constexpr int kSerialRows = 64;
+
+// How a layer's reads are computed; follows from its attributes alone.
+struct SerialMode {
+  // With a wide ADC few reads clip: all bitlines are part of the matrix product, and only the reads that have enough
+  // driven ones to clip are computed, for the excess that has to be taken away again.
+  ReadKind kind;
+  int lane_bytes;
+  std::vector<int32_t> plane_weight;  // in the order in which the bit planes are driven
+
+  int lanes;  // of a vector
+
+  SerialMode(const LayerConfig& config, int vector_bytes, bool force_bit_serial);
+  int planes() const { return static_cast<int>(plane_weight.size()); }
+};
+
+// An operation unit of a row block, with its place in what is stored per row of x.
+struct SerialUnit {
+  OperationUnit wordlines;
+  int octets;           // groups of 8 wordlines
+  int64_t x_offset;     // of its [plane][pattern]
+  int64_t term_offset;  // of its [plane]
+  int64_t number;       // among all units
+};
+
+struct SerialBlock {
+  const RowBlock* rows;
+  std::vector<SerialUnit> units;
+};
+
+// The bitlines of one row block and one panel, sorted so that lanes mostly hold consecutive outputs.
+struct SerialGroup {
+  int block;
+  int vectors;         // of SerialMode::lanes
+  int64_t first_lane;  // in `column` and `weight`
+  int64_t levels;      // offset of [vector][driven wordline][lane]
+};
+
+// Everything that a die's bit-serial part needs; immutable once built.
+struct SerialPlan {
+  std::vector<SerialBlock> blocks;
+  std::vector<SerialGroup> groups;
+  std::vector<int64_t> panel_begin;  // groups of panel p: panel_begin[p] .. panel_begin[p + 1]
+  std::vector<uint8_t> levels;
+  std::vector<uint8_t> column;
+  // polarity * 2^(cell_bits * slice), negated if inverted and again if kExcess; 0: no bitline in the lane
+  std::vector<int32_t> weight;
+  // Per row of x:
+  int64_t x_size = 0;
+  int64_t terms = 0;
+  int64_t units = 0;
+
+  bool empty() const { return groups.empty(); }
+  bool HasPanel(int64_t panel) const { return !empty() && panel_begin[panel] < panel_begin[panel + 1]; }
+};
+
+// Collects bitlines tile by tile.
+class SerialBuilder {
+ public:
+  SerialBuilder(const Layer& layer, const SerialMode& mode) : layer_(layer), mode_(mode) {}
+
+  // `columns`: bitlines of `tile`, which belongs to row block `block`; `levels`: the tile's cells as they really are.
+  void AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const uint8_t* levels);
+  SerialPlan Build(int64_t panels);
+
+ private:
+  struct Bitline {
+    int64_t panel;
+    int block;  // of the plan
+    int32_t weight;
+    int32_t output;
+    int64_t levels;  // offset of its level on the first driven wordline
+    int64_t stride;  // from wordline to wordline
+  };
+  int PlanBlock(int block);
+  void AddGroup(const Bitline* first, const Bitline* last);
+
+  const Layer& layer_;
+  const SerialMode& mode_;
+  SerialPlan plan_;
+  std::vector<int> plan_block_;  // of each row block of the layer, -1: none
+  std::vector<Bitline> bitlines_;
+  std::vector<uint8_t> levels_;
+};
+
+// Memory that SerialInputs needs; only grows.
+struct SerialStorage {
+  std::vector<uint8_t> x;
+  std::vector<uint16_t> planes;
+  std::vector<uint32_t> limits;
+  std::vector<double> leaks;
+  std::vector<int64_t> digital;
+};
+
+// The bit planes of x, and what depends on their population counts, for all rows of one product.
+class SerialInputs {
+ public:
+  // Keeps references.  Call Reserve, then PackRow for every row, then ReadPanel.
+  SerialInputs(const Layer& layer, const SerialMode& mode, const SerialPlan& plan);
+
+  void Reserve(int64_t rows, SerialStorage* storage);
+  void PackRow(int64_t row, const int8_t* codes) noexcept;
+  // Adds the panel's codes, [rows][kPanelWidth], and the digital terms that belong to them.
+  void ReadPanel(const KernelTable& kernels, int64_t panel, int64_t first_row, int rows, int64_t* codes,
+                 int64_t* digital) const noexcept;
+
+ private:
+  using Populations = std::array<int, 16>;  // by plane
+
+  Populations PackUnit(int64_t row, const SerialBlock& block, const SerialUnit& unit,
+                       const int8_t* codes) noexcept;
+  int64_t SetTerms(int64_t row, const SerialUnit& unit, const Populations& populations) noexcept;
+  void ReadVector(const KernelTable& kernels, const SerialGroup& group, int vector, int64_t first_row, int rows,
+                  int64_t* codes) const noexcept;
+  bool ReadUnits(const KernelTable& kernels, const SerialBlock& block, int64_t levels, int64_t first_row,
+                 SerialRead* read) const noexcept;
+  bool AnyPlane(const SerialUnit& unit, int64_t first_row, int rows) const noexcept;
+  void AddDigital(const SerialGroup& group, int64_t first_row, int rows, int64_t* digital) const noexcept;
+
+  const LayerConfig& config_;
+  const SerialMode& mode_;
+  const SerialPlan& plan_;
+  const bool has_leak_;  // limits and leaks differ from row to row
+  std::vector<double> leak_of_;          // by population
+  std::vector<int64_t> digital_leak_of_;
+  SerialStorage* storage_ = nullptr;
+};
+
+}  // namespace rcompile

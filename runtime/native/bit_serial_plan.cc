@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <tuple>
+
+#include "bit_serial.h"
+
+namespace rcompile {
+namespace {
+
+// About half of the bits of a plane are set.  If the ADC holds somewhat more than the sum of so many top levels, then
+// reads that may clip are rare.
+constexpr double kWideAdc = 0.55;
+
+std::vector<int32_t> PlaneWeights(const LayerConfig& config) {
+  const int bits = config.input_bits;
+  std::vector<int32_t> weights;
+  if (config.input_coding == InputCoding::kSignMagnitude) {
+    for (const int sign : {1, -1}) {
+      for (int b = 0; b < bits - 1; ++b) weights.push_back(sign * (1 << b));
+    }
+    return weights;
+  }
+  for (int b = 0; b < bits; ++b) weights.push_back(1 << b);
+  if (config.input_coding == InputCoding::kTwosComplement) weights.back() = -weights.back();
+  return weights;
+}
+
+}  // namespace
+
+SerialMode::SerialMode(const LayerConfig& config, int vector_bytes, bool force_bit_serial)
+    : plane_weight(PlaneWeights(config)) {
+  const int64_t largest_sum = config.active_rows * config.top_level();
+  const bool wide_adc = static_cast<double>(config.adc_max()) >= kWideAdc * static_cast<double>(largest_sum);
+  kind = config.adc_step_levels != 1           ? ReadKind::kStepped
+         : wide_adc && !force_bit_serial ? ReadKind::kExcess
+                                               : ReadKind::kClipped;
+  lane_bytes = kind == ReadKind::kClipped && config.adc_max() <= 255 ? 1 : largest_sum <= 65535 ? 2 : 4;
+  lanes = vector_bytes / lane_bytes;
+}
+
+int SerialBuilder::PlanBlock(int block) {
+  plan_block_.resize(layer_.row_blocks().size(), -1);
+  if (plan_block_[block] >= 0) return plan_block_[block];
+  SerialBlock planned{&layer_.row_blocks()[block], {}};
+  for (const OperationUnit& wordlines : planned.rows->units) {
+    const int octets = (wordlines.count + 7) / 8;
+    planned.units.push_back({wordlines, octets, plan_.x_size, plan_.terms, plan_.units});
+    plan_.x_size += int64_t{2} * octets * mode_.planes();
+    plan_.terms += mode_.planes();
+    ++plan_.units;
+  }
+  plan_.blocks.push_back(std::move(planned));
+  return plan_block_[block] = static_cast<int>(plan_.blocks.size()) - 1;
+}
+
+void SerialBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const uint8_t* levels) {
+  const RowBlock& rows = layer_.row_blocks()[block];
+  if (columns.empty() || rows.units.empty()) return;
+  const LayerArrays& arrays = layer_.arrays();
+  const int planned = PlanBlock(block);
+  const size_t base = levels_.size();
+  const int64_t stride = static_cast<int64_t>(columns.size());
+  levels_.resize(base + rows.wordlines.size() * stride);
+  uint8_t* target = levels_.data() + base;
+  for (const int32_t wordline : rows.wordlines) {
+    const uint8_t* row = levels + wordline * arrays.cols;
+    for (const int32_t column : columns) *target++ = row[column];
+  }
+  for (int64_t j = 0; j < stride; ++j) {
+    const int64_t i = tile * arrays.cols + columns[j];
+    int32_t weight = arrays.bitline_polarity[i] * (1 << (layer_.config().cell_bits * arrays.bitline_slice[i]));
+    if (arrays.bitline_inverted[i]) weight = -weight;
+    if (mode_.kind == ReadKind::kExcess) weight = -weight;
+    const int32_t output = arrays.bitline_output[i];
+    bitlines_.push_back({output / kPanelWidth, planned, weight, output, static_cast<int64_t>(base) + j, stride});
+  }
+}
+
+void SerialBuilder::AddGroup(const Bitline* first, const Bitline* last) {
+  const int64_t count = last - first;
+  const int lanes = mode_.lanes;
+  const int64_t wordlines = static_cast<int64_t>(plan_.blocks[first->block].rows->wordlines.size());
+  const int vectors = static_cast<int>((count + lanes - 1) / lanes);
+  const SerialGroup group{first->block, vectors, static_cast<int64_t>(plan_.column.size()),
+                          static_cast<int64_t>(plan_.levels.size())};
+  plan_.groups.push_back(group);
+  plan_.column.resize(group.first_lane + vectors * lanes);
+  plan_.weight.resize(group.first_lane + vectors * lanes);
+  plan_.levels.resize(group.levels + vectors * wordlines * lanes);
+  for (int64_t i = 0; i < count; ++i) {
+    plan_.column[group.first_lane + i] = static_cast<uint8_t>(first[i].output % kPanelWidth);
+    plan_.weight[group.first_lane + i] = first[i].weight;
+    const uint8_t* from = levels_.data() + first[i].levels;
+    uint8_t* to = plan_.levels.data() + group.levels + i / lanes * wordlines * lanes +
+                  LanePosition(static_cast<int>(i % lanes), lanes);
+    for (int64_t w = 0; w < wordlines; ++w) to[w * lanes] = from[w * first[i].stride];
+  }
+}
+
+SerialPlan SerialBuilder::Build(int64_t panels) {
+  if (bitlines_.empty()) return {};
+  std::sort(bitlines_.begin(), bitlines_.end(), [](const Bitline& a, const Bitline& b) {
+    return std::tie(a.panel, a.block, a.weight, a.output) < std::tie(b.panel, b.block, b.weight, b.output);
+  });
+  plan_.panel_begin.reserve(panels + 1);
+  const Bitline* const end = bitlines_.data() + bitlines_.size();
+  for (const Bitline* first = bitlines_.data(); first != end;) {
+    const Bitline* last = first;
+    while (last != end && last->panel == first->panel && last->block == first->block) ++last;
+    plan_.panel_begin.resize(first->panel + 1, static_cast<int64_t>(plan_.groups.size()));
+    AddGroup(first, last);
+    first = last;
+  }
+  plan_.panel_begin.resize(panels + 1, static_cast<int64_t>(plan_.groups.size()));
+  return std::move(plan_);
+}
+
+}  // namespace rcompile

@@ -1,0 +1,58 @@
+// Folding: from a layer and a die to what the product needs, packed weights for bitlines that cannot clip and a
+// bit-serial plan for the others.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "bit_serial.h"
+#include "faults.h"
+#include "kernels.h"
+#include "layer.h"
+
+namespace rcompile {
+
+// Uninitialized memory on cache line boundaries.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  explicit AlignedBytes(size_t size) : data_(static_cast<uint8_t*>(::operator new(size, kAlignment))) {}
+  uint8_t* data() const { return data_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(uint8_t* data) const { ::operator delete(data, kAlignment); }
+  };
+  std::unique_ptr<uint8_t, Free> data_;
+};
+
+// Effective weights of kPanelWidth outputs: w + 128 = low + 256 * (high - 128), high null where w fits a byte.
+struct WeightPanel {
+  const uint8_t* low;
+  const uint8_t* high;
+};
+
+struct FoldedLayer {
+  explicit FoldedLayer(const SerialMode& serial_mode) : mode(serial_mode) {}
+
+  int64_t quads = 0;  // inputs / 4, rounded up
+  AlignedBytes memory;
+  std::vector<WeightPanel> panels;
+  std::vector<int64_t> constant;  // added to every result, per column of every panel; empty: all zero
+  SerialMode mode;
+  SerialPlan serial;
+  int64_t collapsed = 0;  // used bitlines that passed the collapse proof
+  FaultCount faults;
+};
+
+struct FoldOptions {
+  const KernelTable* kernels = nullptr;
+  bool force_bit_serial = false;
+};
+
+std::shared_ptr<const FoldedLayer> FoldLayer(const Layer& layer, const Die& die, const FoldOptions& options);
+
+}  // namespace rcompile

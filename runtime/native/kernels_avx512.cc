@@ -1,0 +1,64 @@
+#include <immintrin.h>
+
+#define RCOMPILE_VECTOR_BYTES 64
+#include "bit_serial_kernel.h"
+
+namespace rcompile {
+namespace {
+
+struct Avx512 {
+  static inline __attribute__((always_inline)) Vector<uint8_t> AddSaturated(const Vector<uint8_t>& a,
+                                                                            const Vector<uint8_t>& b) {
+    return (Vector<uint8_t>)_mm512_adds_epu8((__m512i)a, (__m512i)b);
+  }
+};
+
+// kRows input rows times a whole panel: 24 sums, 4 weight vectors and one code vector fill the register file.  The
+// loops over rows must be unrolled early, or the sums would live in memory.
+template <int kRows>
+void MultiplyBlock(const int8_t* x, int64_t x_stride, const uint8_t* plane, int64_t quads, int32_t* acc) {
+  __m512i sum[kRows][4];
+#pragma GCC unroll 6
+  for (int row = 0; row < kRows; ++row) {
+    sum[row][0] = sum[row][1] = sum[row][2] = sum[row][3] = _mm512_setzero_si512();
+  }
+  for (int64_t q = 0; q < quads; ++q, plane += 4 * kPanelWidth, x += 4) {
+    const __m512i w0 = _mm512_loadu_si512(plane);
+    const __m512i w1 = _mm512_loadu_si512(plane + 64);
+    const __m512i w2 = _mm512_loadu_si512(plane + 128);
+    const __m512i w3 = _mm512_loadu_si512(plane + 192);
+#pragma GCC unroll 6
+    for (int row = 0; row < kRows; ++row) {
+      int32_t four;
+      std::memcpy(&four, x + row * x_stride, sizeof four);
+      const __m512i codes = _mm512_set1_epi32(four);
+      sum[row][0] = _mm512_dpbusd_epi32(sum[row][0], w0, codes);
+      sum[row][1] = _mm512_dpbusd_epi32(sum[row][1], w1, codes);
+      sum[row][2] = _mm512_dpbusd_epi32(sum[row][2], w2, codes);
+      sum[row][3] = _mm512_dpbusd_epi32(sum[row][3], w3, codes);
+    }
+  }
+#pragma GCC unroll 6
+  for (int row = 0; row < kRows; ++row) {
+    for (int j = 0; j < 4; ++j) _mm512_storeu_si512(acc + row * kPanelWidth + 16 * j, sum[row][j]);
+  }
+}
+
+void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane, int64_t quads, int32_t* acc) {
+  switch (rows) {
+    case 1: return MultiplyBlock<1>(x, x_stride, plane, quads, acc);
+    case 2: return MultiplyBlock<2>(x, x_stride, plane, quads, acc);
+    case 3: return MultiplyBlock<3>(x, x_stride, plane, quads, acc);
+    case 4: return MultiplyBlock<4>(x, x_stride, plane, quads, acc);
+    case 5: return MultiplyBlock<5>(x, x_stride, plane, quads, acc);
+    default: return MultiplyBlock<kRowGroup>(x, x_stride, plane, quads, acc);
+  }
+}
+
+}  // namespace
+
+extern const KernelTable kAvx512Kernels;
+const KernelTable kAvx512Kernels = {"avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte,
+                                    PackPanel, QuantizeRow, Multiply, Finish, FinishWide, ReadSerial<Avx512>, Scatter};
+
+}  // namespace rcompile

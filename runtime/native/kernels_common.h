@@ -1,0 +1,226 @@
+// Plain loops that the compiler vectorizes for whatever instruction set includes this file.  Everything is in an
+// unnamed namespace, so that the copies stay apart.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace rcompile {
+namespace {
+
+inline uint32_t Mix32(uint32_t x) {
+  x ^= x >> 16;
+  x *= 0x7FEB352Du;
+  x ^= x >> 15;
+  x *= 0x846CA68Bu;
+  return x ^ (x >> 16);
+}
+
+FaultCount InjectFaults(const TileHash& hash, int64_t cells, uint8_t top, const uint8_t* programmed, uint8_t* actual) {
+  const uint32_t low = hash.key_low, high = hash.key_high;
+  const uint32_t sa1_last = hash.sa1_last, sa0_first = hash.sa0_first;
+  const uint8_t any_sa0 = hash.has_sa0 ? 255 : 0, any_sa1 = hash.has_sa1 ? 255 : 0;
+  uint32_t sa0_count = 0, sa1_count = 0;  // a tile has at most 2^28 cells
+  for (uint32_t i = 0; i < static_cast<uint32_t>(cells); ++i) {
+    const uint32_t h = Mix32(Mix32(i ^ low) ^ high);
+    const uint8_t sa1 = (h <= sa1_last ? 255 : 0) & any_sa1;
+    const uint8_t sa0 = (h >= sa0_first ? 255 : 0) & any_sa0;
+    actual[i] = static_cast<uint8_t>((programmed[i] & ~(sa0 | sa1)) | (top & sa1));
+    sa0_count += sa0 & 1;
+    sa1_count += sa1 & 1;
+  }
+  FaultCount count;
+  count.sa0 = sa0_count;
+  count.sa1 = sa1_count;
+  return count;
+}
+
+// 32 bitlines; the compiler splits these where the CPU's vectors are shorter.
+constexpr int kBitlines = 32;
+typedef uint8_t Levels __attribute__((vector_size(kBitlines)));
+typedef uint16_t Sums __attribute__((vector_size(2 * kBitlines)));
+typedef int16_t Weights __attribute__((vector_size(2 * kBitlines)));
+
+template <class Vector>
+inline Vector Load(const void* from) {
+  Vector v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+// `count` is at most 256, so that 16 bits hold the sums.
+void AddChunk(const uint8_t* levels, int64_t cols, const int32_t* wordlines, int count, uint32_t* sums) {
+  Sums partial = {};
+  for (int i = 0; i < count; ++i) {
+    partial += __builtin_convertvector(Load<Levels>(levels + wordlines[i] * cols), Sums);
+  }
+  for (int j = 0; j < kBitlines; ++j) sums[j] += partial[j];
+}
+
+void AddLevels(const uint8_t* levels, int64_t cols, const int32_t* wordlines, int count, uint32_t* sums) {
+  constexpr int kChunk = 256;
+  int64_t col = 0;
+  for (; col + kBitlines <= cols; col += kBitlines) {
+    for (int start = 0; start < count; start += kChunk) {
+      const int size = count - start < kChunk ? count - start : kChunk;
+      AddChunk(levels + col, cols, wordlines + start, size, sums + col);
+    }
+  }
+  for (; col < cols; ++col) {
+    for (int i = 0; i < count; ++i) sums[col] += levels[wordlines[i] * cols + col];
+  }
+}
+
+void AccumulateChunk(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
+                     const BitlineRun& run, int16_t* weights) {
+  const Levels mask = Load<Levels>(flip);
+  for (int i = 0; i < driven.count; ++i) {
+    const Levels level = Load<Levels>(levels + driven.wordlines[i] * cols) ^ mask;
+    int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth;
+    const Weights sum =
+        Load<Weights>(target) + __builtin_convertvector(level, Weights) * run.multiplier - run.offset;
+    std::memcpy(target, &sum, sizeof sum);
+  }
+}
+
+void AccumulateRun(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
+                   const BitlineRun& run, int16_t* weights) {
+  levels += run.first_bitline;
+  flip += run.first_bitline;
+  weights += run.first_column;
+  int done = 0;
+  for (; done + kBitlines <= run.length; done += kBitlines) {
+    AccumulateChunk(levels + done, cols, flip + done, driven, run, weights + done);
+  }
+  if (done == run.length) return;
+  for (int i = 0; i < driven.count; ++i) {
+    const uint8_t* source = levels + driven.wordlines[i] * cols;
+    int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth;
+    for (int j = done; j < run.length; ++j) {
+      target[j] = static_cast<int16_t>(target[j] + (source[j] ^ flip[j]) * run.multiplier - run.offset);
+    }
+  }
+}
+
+bool FitsByte(const int16_t* weights, int64_t count) {
+  uint16_t outside = 0;
+  for (int64_t i = 0; i < count; ++i) outside |= static_cast<uint16_t>(weights[i] + 128) & 0xFF00u;
+  return outside == 0;
+}
+
+// Interleaves byte `kShift` of four wordlines' weights, so that one 32-bit lane holds four features of a column.
+template <int kShift, int kBias>
+void PackPlane(const int16_t* weights, int64_t quads, uint8_t* plane) {
+  for (int64_t q = 0; q < quads; ++q) {
+    const int16_t* w = weights + q * 4 * kPanelWidth;
+    uint32_t packed[kPanelWidth];
+    for (int j = 0; j < kPanelWidth; ++j) {
+      uint32_t lane = 0;
+      for (int i = 0; i < 4; ++i) {
+        lane |= static_cast<uint32_t>((((w[i * kPanelWidth + j] + 128) >> kShift) + kBias) & 255) << (8 * i);
+      }
+      packed[j] = lane;
+    }
+    std::memcpy(plane + q * 4 * kPanelWidth, packed, sizeof packed);
+  }
+}
+
+void PackPanel(const int16_t* weights, int64_t quads, uint8_t* low, uint8_t* high) {
+  PackPlane<0, 0>(weights, quads, low);
+  if (high != nullptr) PackPlane<8, 128>(weights, quads, high);
+}
+
+// Largest magnitude as float bits: NaN and Inf compare above every finite number.
+inline uint32_t LargestMagnitude(const float* x, int64_t size) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7FFFFFFFu;
+    largest = bits > largest ? bits : largest;
+  }
+  return largest;
+}
+
+QuantizedRow QuantizeRow(const RowQuantization& how, const float* __restrict x, int8_t* __restrict codes) {
+  constexpr uint32_t kInfinity = 0x7F800000u;
+  constexpr float kSmallestScale = 0x1p-126f;
+  constexpr float kRounder = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+  const uint32_t bits = LargestMagnitude(x, how.size);
+  if (bits >= kInfinity) {
+    std::memset(codes, 0, how.size);
+    return {__builtin_nanf(""), 0};
+  }
+  float scale = how.static_scale;
+  if (scale == 0) {
+    float largest;
+    std::memcpy(&largest, &bits, sizeof largest);
+    scale = largest / how.code_max;
+    if (scale < kSmallestScale) scale = kSmallestScale;
+  }
+  const float high = how.code_max, low = -how.code_max;
+  int32_t sum = 0;
+  for (int64_t i = 0; i < how.size; ++i) {
+    float value = x[i] / scale;
+    value = value > high ? high : value;
+    value = value < low ? low : value;
+    const int32_t code = static_cast<int32_t>((value + kRounder) - kRounder);
+    codes[i] = static_cast<int8_t>(code);
+    sum += code;
+  }
+  return {scale, sum};
+}
+
+// 128 * sum(x) undoes the packed weights' excess of 128.
+void Finish(const Epilogue& e, const int32_t* acc) {
+  for (int i = 0; i < e.rows; ++i) {
+    const int32_t excess = 128 * e.row[i].sum;
+    const float row_scale = e.row[i].scale;
+    const int32_t* __restrict a = acc + i * kPanelWidth;
+    float* __restrict y = e.y + i * e.y_stride;
+    for (int j = 0; j < e.cols; ++j) {
+      y[j] = static_cast<float>(a[j] - excess) * (row_scale * e.weight_scale[j]) + e.bias[j];
+    }
+  }
+}
+
+inline float RoundResult(int64_t codes, int64_t digital, const WideTerms& terms) {
+  if (terms.integer_step) return static_cast<float>(static_cast<int64_t>(terms.step) * codes + digital);
+  return static_cast<float>(terms.step * static_cast<double>(codes) + static_cast<double>(digital));
+}
+
+void FinishWide(const Epilogue& e, const int32_t* acc, const WideTerms& terms) {
+  for (int i = 0; i < e.rows; ++i) {
+    const int64_t excess = 128 * static_cast<int64_t>(e.row[i].sum);
+    const float row_scale = e.row[i].scale;
+    const int at = i * kPanelWidth;
+    float* __restrict y = e.y + i * e.y_stride;
+    int64_t digital[kPanelWidth], codes[kPanelWidth] = {};
+    for (int j = 0; j < kPanelWidth; ++j) digital[j] = acc[at + j] - excess;
+    if (terms.high != nullptr) {
+      for (int j = 0; j < kPanelWidth; ++j) digital[j] += 256 * (terms.high[at + j] - excess);
+    }
+    if (terms.constant != nullptr) {
+      for (int j = 0; j < kPanelWidth; ++j) digital[j] += terms.constant[j];
+    }
+    if (terms.serial_digital != nullptr) {
+      for (int j = 0; j < kPanelWidth; ++j) digital[j] += terms.serial_digital[at + j];
+    }
+    if (terms.serial_codes != nullptr) std::memcpy(codes, terms.serial_codes + at, sizeof codes);
+    for (int j = 0; j < e.cols; ++j) {
+      y[j] = RoundResult(codes[j], digital[j], terms) * (row_scale * e.weight_scale[j]) + e.bias[j];
+    }
+  }
+}
+
+void Scatter(const int64_t* lane_codes, int lanes, int rows, const uint8_t* column, const int32_t* weight,
+             int64_t* codes) {
+  for (int row = 0; row < rows; ++row, lane_codes += lanes, codes += kPanelWidth) {
+    for (int j = 0; j < lanes; ++j) codes[column[j]] += weight[j] * lane_codes[j];
+  }
+}
+
+}  // namespace
+}  // namespace rcompile

@@ -1,0 +1,207 @@
+#include "layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include "ort_call.h"
+
+namespace rcompile {
+namespace {
+
+// Limits that keep every sum inside its type; kernels.h and bit_serial_kernel.h state the bounds that follow.
+constexpr int64_t kMaxRows = 4096;
+constexpr int64_t kMaxCols = 65536;
+constexpr int64_t kMaxInputs = 65536;
+constexpr int64_t kMaxOutputs = int64_t{1} << 20;
+constexpr int64_t kMaxWeights = int64_t{1} << 31;
+constexpr int64_t kMaxTile = int64_t{1} << 40;
+constexpr double kMinStep = 1.0 / 256;
+constexpr double kMaxStep = 1 << 20;
+constexpr double kMaxHrsLevels = 4096;
+constexpr double kLeakGrid = 1 << 20;
+
+std::string At(const char* array, int64_t tile, int64_t index) {
+  return std::string(array) + "[" + std::to_string(tile) + ", " + std::to_string(index) + "]";
+}
+
+auto ConfigKey(const LayerConfig& c) {
+  return std::tie(c.name, c.inputs, c.outputs, c.first_tile, c.weight_bits, c.cell_bits, c.encoding, c.input_bits,
+                  c.input_coding, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels, c.hrs_levels);
+}
+
+auto ArraysKey(const LayerArrays& a) {
+  return std::tie(a.tiles, a.rows, a.cols, a.levels, a.wordline_input, a.bitline_output, a.bitline_slice,
+                  a.bitline_polarity, a.bitline_replica, a.bitline_inverted);
+}
+
+}  // namespace
+
+bool LayerConfig::operator==(const LayerConfig& other) const { return ConfigKey(*this) == ConfigKey(other); }
+bool LayerArrays::operator==(const LayerArrays& other) const { return ArraysKey(*this) == ArraysKey(other); }
+
+int64_t LayerConfig::adc_max() const {
+  return adc_bits == 0 ? std::numeric_limits<int64_t>::max() / 2 : (int64_t{1} << adc_bits) - 1;
+}
+
+double LayerConfig::Leak(int64_t population) const {
+  return std::nearbyint(hrs_levels * static_cast<double>(population) * kLeakGrid) / kLeakGrid;
+}
+
+int64_t LayerConfig::DigitalLeak(int64_t population) const {
+  return static_cast<int64_t>(std::floor(Leak(population) + 0.5));
+}
+
+Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(config)), arrays_(arrays) {
+  CheckConfig();
+  CheckLevels();
+  CheckBitlines();
+  FindRowBlocks();
+  CheckDuplicates();
+}
+
+void Layer::Fail(const std::string& what) const { throw Error("crossbar layer '" + config_.name + "': " + what); }
+
+void Layer::CheckConfig() const {
+  const auto in_range = [this](const char* name, int64_t value, int64_t low, int64_t high) {
+    if (value >= low && value <= high) return;
+    Fail(std::string(name) + " is " + std::to_string(value) + ", not in " + std::to_string(low) + " .. " +
+         std::to_string(high));
+  };
+  in_range("inputs", config_.inputs, 1, kMaxInputs);
+  in_range("outputs", config_.outputs, 1, kMaxOutputs);
+  in_range("inputs * outputs", config_.inputs * config_.outputs, 1, kMaxWeights);
+  in_range("first_tile", config_.first_tile, 0, kMaxTile);
+  in_range("rows", arrays_.rows, 1, kMaxRows);
+  in_range("cols", arrays_.cols, 1, kMaxCols);
+  in_range("weight_bits", config_.weight_bits, 2, 8);
+  in_range("cell_bits", config_.cell_bits, 1, 8);
+  in_range("input_bits", config_.input_bits, 2, 8);
+  in_range("active_rows", config_.active_rows, 1, arrays_.rows);
+  in_range("adc_bits", config_.adc_bits, 0, 16);
+  if (!(config_.input_scale >= 0) || !std::isfinite(config_.input_scale)) {
+    Fail("input_scale is " + std::to_string(config_.input_scale) + ", neither 0 (dynamic) nor finite and positive");
+  }
+  if (!(config_.adc_step_levels >= kMinStep && config_.adc_step_levels <= kMaxStep)) {
+    Fail("adc_step_levels is " + std::to_string(config_.adc_step_levels) + ", not in 1/256 .. 2^20");
+  }
+  if (!(config_.hrs_levels >= 0 && config_.hrs_levels <= kMaxHrsLevels)) {
+    Fail("hrs_levels is " + std::to_string(config_.hrs_levels) + ", not in 0 .. 4096");
+  }
+}
+
+void Layer::CheckLevels() const {
+  const int top = config_.top_level();
+  const int64_t cells = arrays_.tiles * arrays_.cells_per_tile();
+  uint8_t seen = 0;  // levels are below a power of two, so a bit above it shows in the union
+  for (int64_t i = 0; i < cells; ++i) seen |= arrays_.levels[i];
+  if (seen <= top) return;
+  const uint8_t* bad = std::find_if(arrays_.levels, arrays_.levels + cells, [top](uint8_t l) { return l > top; });
+  const int64_t index = bad - arrays_.levels;
+  const int64_t row = index / arrays_.cols;
+  Fail("levels[" + std::to_string(row / arrays_.rows) + ", " + std::to_string(row % arrays_.rows) + ", " +
+       std::to_string(index % arrays_.cols) + "] is " + std::to_string(*bad) + ", above the top level " +
+       std::to_string(top));
+}
+
+void Layer::CheckBitlines() {
+  for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
+    for (int64_t col = 0; col < arrays_.cols; ++col) {
+      CheckBitline(tile, col);
+      used_bitlines_ += arrays_.bitline_output[tile * arrays_.cols + col] >= 0;
+    }
+  }
+}
+
+void Layer::CheckBitline(int64_t tile, int64_t col) const {
+  const int64_t i = tile * arrays_.cols + col;
+  const int32_t output = arrays_.bitline_output[i];
+  const auto fail = [&](const char* array, int value, const std::string& allowed) {
+    Fail(At(array, tile, col) + " is " + std::to_string(value) + ", " + allowed);
+  };
+  if (output < -1 || output >= config_.outputs) {
+    fail("bitline_output", output, "not in -1 .. " + std::to_string(config_.outputs - 1));
+  }
+  if (output < 0) return;  // the other maps mean nothing on an unused bitline
+  const int slice = arrays_.bitline_slice[i];
+  if (slice >= config_.slices()) {
+    fail("bitline_slice", slice, "but the layer has " + std::to_string(config_.slices()) + " slices");
+  }
+  const int polarity = arrays_.bitline_polarity[i];
+  if (polarity != 1 && polarity != -1) fail("bitline_polarity", polarity, "neither 1 nor -1");
+  if (polarity == -1 && config_.encoding == Encoding::kOffset) {
+    fail("bitline_polarity", polarity, "but offset encoding has polarity 1 only");
+  }
+  if (arrays_.bitline_replica[i] != 0) {
+    fail("bitline_replica", arrays_.bitline_replica[i], "but replicas are not supported");
+  }
+  if (arrays_.bitline_inverted[i] > 1) fail("bitline_inverted", arrays_.bitline_inverted[i], "neither 0 nor 1");
+}
+
+void Layer::FindRowBlocks() {
+  std::unordered_map<std::string_view, size_t> known;
+  std::vector<int32_t> owner(config_.inputs, -1);  // row block of each feature
+  for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
+    const int32_t* row = arrays_.wordline_input + tile * arrays_.rows;
+    const std::string_view key(reinterpret_cast<const char*>(row), arrays_.rows * sizeof(int32_t));
+    const auto [entry, is_new] = known.emplace(key, row_blocks_.size());
+    if (is_new) AddRowBlock(tile, &owner);
+    row_blocks_[entry->second].tiles.push_back(tile);
+  }
+}
+
+void Layer::AddRowBlock(int64_t tile, std::vector<int32_t>* owner) {
+  const int32_t id = static_cast<int32_t>(row_blocks_.size());
+  RowBlock block;
+  for (int64_t row = 0; row < arrays_.rows; ++row) {
+    const int32_t input = arrays_.wordline_input[tile * arrays_.rows + row];
+    if (input < -1 || input >= config_.inputs) {
+      Fail(At("wordline_input", tile, row) + " is " + std::to_string(input) + ", not in -1 .. " +
+           std::to_string(config_.inputs - 1));
+    }
+    if (input < 0) continue;
+    int32_t& owned_by = (*owner)[input];
+    if (owned_by == id) Fail(At("wordline_input", tile, row) + " drives input " + std::to_string(input) + " again");
+    if (owned_by >= 0) {
+      Fail(At("wordline_input", tile, row) + " drives input " + std::to_string(input) +
+           ", which belongs to another row block (tile " + std::to_string(row_blocks_[owned_by].tiles[0]) + ")");
+    }
+    owned_by = id;
+    const int64_t unit = row / config_.active_rows;
+    const int position = static_cast<int>(block.inputs.size());
+    const bool same_unit = position > 0 && block.wordlines.back() / config_.active_rows == unit;
+    if (!same_unit) block.units.push_back({position, 0});
+    ++block.units.back().count;
+    block.wordlines.push_back(static_cast<int32_t>(row));
+    block.inputs.push_back(input);
+  }
+  row_blocks_.push_back(std::move(block));
+}
+
+// One bitline at most for each (row block, output, slice, polarity); a second one would be a replica.
+void Layer::CheckDuplicates() const {
+  const int kinds = 2 * config_.slices();
+  std::vector<int32_t> last_seen(config_.outputs * kinds, -1);  // the row block that had it last
+  for (size_t block = 0; block < row_blocks_.size(); ++block) {
+    if (row_blocks_[block].inputs.empty()) continue;  // contributes nothing
+    for (const int64_t tile : row_blocks_[block].tiles) {
+      for (int64_t col = 0; col < arrays_.cols; ++col) {
+        const int64_t i = tile * arrays_.cols + col;
+        const int64_t output = arrays_.bitline_output[i];
+        if (output < 0) continue;
+        int32_t& seen = last_seen[output * kinds + 2 * arrays_.bitline_slice[i] + (arrays_.bitline_polarity[i] < 0)];
+        if (seen == static_cast<int32_t>(block)) {
+          Fail(At("bitline_output", tile, col) + " is " + std::to_string(output) + ", whose slice " +
+               std::to_string(arrays_.bitline_slice[i]) + " this row block already has");
+        }
+        seen = static_cast<int32_t>(block);
+      }
+    }
+  }
+}
+
+}  // namespace rcompile

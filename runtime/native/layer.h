@@ -1,0 +1,104 @@
+// One layer in the normal form of docs/hardware.md: its attributes, its arrays (owned by ONNX Runtime) and the row
+// blocks found in them.  A Layer exists only if everything in it has been checked, so later stages trust it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rcompile {
+
+enum class Encoding { kOffset, kDifferential };
+enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
+
+struct LayerConfig {
+  std::string name;
+  int64_t inputs = 0;      // K
+  int64_t outputs = 0;     // N
+  int64_t first_tile = 0;  // number in the bundle of this layer's tile 0
+  int weight_bits = 0;
+  int cell_bits = 0;
+  Encoding encoding = Encoding::kOffset;
+  int input_bits = 0;
+  InputCoding input_coding = InputCoding::kTwosComplement;
+  float input_scale = 0;  // 0: dynamic, one scale per row
+  int64_t active_rows = 0;
+  int adc_bits = 0;  // 0: ideal
+  double adc_step_levels = 1;
+  double hrs_levels = 0;
+
+  int top_level() const { return (1 << cell_bits) - 1; }
+  int slices() const {
+    const int bits = encoding == Encoding::kOffset ? weight_bits : weight_bits - 1;
+    return (bits + cell_bits - 1) / cell_bits;
+  }
+  // What is subtracted digitally, per driven code, for each top-slice bitline.
+  int weight_offset() const { return encoding == Encoding::kOffset ? 1 << (weight_bits - 1) : 0; }
+  int input_max() const { return (1 << (input_bits - 1)) - 1; }
+  // What is added to an input code before it is driven.
+  int input_offset() const { return input_coding == InputCoding::kOffset ? 1 << (input_bits - 1) : 0; }
+  int64_t adc_max() const;
+  // Digital value that is subtracted after a read of `population` driven ones.
+  int64_t DigitalLeak(int64_t population) const;
+  double Leak(int64_t population) const;
+
+  bool operator==(const LayerConfig& other) const;
+};
+
+struct LayerArrays {
+  int64_t tiles = 0;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  const uint8_t* levels = nullptr;
+  const int32_t* wordline_input = nullptr;
+  const int32_t* bitline_output = nullptr;
+  const uint8_t* bitline_slice = nullptr;
+  const int8_t* bitline_polarity = nullptr;
+  const uint8_t* bitline_replica = nullptr;
+  const uint8_t* bitline_inverted = nullptr;
+
+  int64_t cells_per_tile() const { return rows * cols; }
+  bool operator==(const LayerArrays& other) const;
+};
+
+// The driven wordlines `first .. first + count - 1` of a row block that one read drives together.
+struct OperationUnit {
+  int first;
+  int count;
+};
+
+// Tiles whose wordlines carry the same features.
+struct RowBlock {
+  std::vector<int32_t> wordlines;  // the driven ones, ascending
+  std::vector<int32_t> inputs;     // feature on each of them
+  std::vector<OperationUnit> units;
+  std::vector<int64_t> tiles;
+};
+
+class Layer {
+ public:
+  // Throws Error, naming the layer and the place, unless the form is valid.
+  Layer(LayerConfig config, const LayerArrays& arrays);
+
+  const LayerConfig& config() const { return config_; }
+  const LayerArrays& arrays() const { return arrays_; }
+  const std::vector<RowBlock>& row_blocks() const { return row_blocks_; }
+  int64_t used_bitlines() const { return used_bitlines_; }
+
+ private:
+  void CheckConfig() const;
+  void CheckLevels() const;
+  void CheckBitlines();
+  void CheckBitline(int64_t tile, int64_t col) const;
+  void FindRowBlocks();
+  void AddRowBlock(int64_t tile, std::vector<int32_t>* owner);
+  void CheckDuplicates() const;
+  [[noreturn]] void Fail(const std::string& what) const;
+
+  LayerConfig config_;
+  LayerArrays arrays_;
+  std::vector<RowBlock> row_blocks_;
+  int64_t used_bitlines_ = 0;
+};
+
+}  // namespace rcompile

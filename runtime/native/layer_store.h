@@ -1,0 +1,61 @@
+// The layers of one session and the die that they run on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "fold.h"
+#include "matmul.h"
+
+namespace rcompile {
+
+// A layer with the weights of the present die.  A run keeps the weights that it started with, so the die can change
+// at any time.
+class DeployedLayer {
+ public:
+  DeployedLayer(LayerConfig config, const LayerArrays& arrays) : layer_(std::move(config), arrays) {}
+
+  const Layer& layer() const { return layer_; }
+  std::shared_ptr<const FoldedLayer> folded() const { return std::atomic_load(&folded_); }
+  void set_folded(std::shared_ptr<const FoldedLayer> folded) { std::atomic_store(&folded_, std::move(folded)); }
+
+ private:
+  const Layer layer_;
+  std::shared_ptr<const FoldedLayer> folded_;
+};
+
+struct StoreOptions {
+  FoldOptions fold;
+  int threads = 1;  // for folding
+  Die die;
+};
+
+class LayerStore {
+ public:
+  explicit LayerStore(StoreOptions options) : options_(std::move(options)) {}
+
+  // The layer with these attributes and arrays, folded; nodes with tied weights share one.
+  std::shared_ptr<DeployedLayer> Deploy(LayerConfig config, const LayerArrays& arrays);
+  // Folds all layers, then swaps all of them.  On an exception the old die stays.
+  void ChangeDie(Die die);
+  // Cells of the layers with this name; throws Error if there is none or if they differ.
+  int64_t CellsOf(const std::string& layer_name);
+  // JSON, one object a layer.
+  std::string Report();
+
+  const KernelTable& kernels() const { return *options_.fold.kernels; }
+  WorkspacePool* workspaces() { return &workspaces_; }
+
+ private:
+  std::vector<std::shared_ptr<DeployedLayer>> LiveLayers();
+
+  std::mutex mutex_;  // guards the layers and the die
+  StoreOptions options_;
+  std::vector<std::weak_ptr<DeployedLayer>> layers_;
+  WorkspacePool workspaces_;
+};
+
+}  // namespace rcompile

@@ -1,0 +1,187 @@
+#include "matmul.h"
+
+#include <algorithm>
+
+#include "ort_call.h"
+
+namespace rcompile {
+namespace {
+
+// Rows of x and y that stay in the second level cache while the weight panels pass by.
+constexpr int64_t kMaxTaskRows = 48;
+// Fewer tasks than this leave threads idle.
+constexpr int64_t kMinTasks = 8;
+// Below these amounts of work, waking other threads costs more than it saves.
+constexpr int64_t kSerialQuantization = 1 << 14;
+constexpr int64_t kSerialProduct = 1 << 20;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Calls task(i) for all i < total; `task` must not throw.
+template <class Task>
+void ParallelFor(const ortabi::KernelContext* context, bool parallel, int64_t total, Task& task) {
+  if (!parallel || total < 2) {
+    for (int64_t i = 0; i < total; ++i) task(i);
+    return;
+  }
+  const auto call = [](void* state, size_t index) noexcept { (*static_cast<Task*>(state))(static_cast<int64_t>(index)); };
+  Check(Ort<ortabi::api::KernelContext_ParallelFor>(context, static_cast<ortabi::ParallelFn>(call),
+                                                    static_cast<size_t>(total), size_t{0},
+                                                    static_cast<void*>(&task)));
+}
+
+class Product {
+ public:
+  Product(const Layer& layer, const FoldedLayer& folded, const KernelTable& kernels, const MatMulArgs& args,
+          Workspace* workspace);
+  void Run(const ortabi::KernelContext* context);
+
+ private:
+  void ReserveWorkspace();
+  void QuantizeRow(int64_t row) noexcept;
+  void MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noexcept;
+  void MultiplyGroup(int64_t panel, int64_t first_row, int rows, const int64_t* serial_codes,
+                     const int64_t* serial_digital) noexcept;
+  int64_t TaskRows() const;
+
+  const Layer& layer_;
+  const LayerConfig& config_;
+  const FoldedLayer& folded_;
+  const KernelTable& kernels_;
+  const MatMulArgs& args_;
+  Workspace& workspace_;
+  const int64_t code_stride_;
+  const RowQuantization quantization_;
+  SerialInputs serial_;
+};
+
+Product::Product(const Layer& layer, const FoldedLayer& folded, const KernelTable& kernels, const MatMulArgs& args,
+                 Workspace* workspace)
+    : layer_(layer),
+      config_(layer.config()),
+      folded_(folded),
+      kernels_(kernels),
+      args_(args),
+      workspace_(*workspace),
+      code_stride_(CeilDiv(config_.inputs, 64) * 64),
+      quantization_{config_.inputs, static_cast<float>(config_.input_max()), config_.input_scale},
+      serial_(layer, folded.mode, folded.serial) {}
+
+void Product::ReserveWorkspace() {
+  const size_t size = static_cast<size_t>(args_.rows * code_stride_);
+  if (workspace_.codes_size < size) {
+    workspace_.codes = AlignedBytes(size);
+    workspace_.codes_size = size;
+  }
+  if (static_cast<int64_t>(workspace_.rows.size()) < args_.rows) workspace_.rows.resize(args_.rows);
+  if (!folded_.serial.empty()) serial_.Reserve(args_.rows, &workspace_.serial);
+}
+
+void Product::QuantizeRow(int64_t row) noexcept {
+  int8_t* codes = reinterpret_cast<int8_t*>(workspace_.codes.data()) + row * code_stride_;
+  workspace_.rows[row] = kernels_.quantize(quantization_, args_.x + row * config_.inputs, codes);
+  std::fill(codes + config_.inputs, codes + 4 * folded_.quads, int8_t{0});
+  if (!folded_.serial.empty()) serial_.PackRow(row, codes);
+}
+
+void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const int64_t* serial_codes,
+                            const int64_t* serial_digital) noexcept {
+  alignas(64) int32_t low[kRowGroup * kPanelWidth];
+  alignas(64) int32_t high[kRowGroup * kPanelWidth];
+  const WeightPanel& weights = folded_.panels[panel];
+  const int8_t* codes = reinterpret_cast<const int8_t*>(workspace_.codes.data()) + first_row * code_stride_;
+  const int64_t column = panel * kPanelWidth;
+  const Epilogue epilogue{rows,
+                          static_cast<int>(std::min<int64_t>(kPanelWidth, config_.outputs - column)),
+                          workspace_.rows.data() + first_row,
+                          args_.weight_scale + column,
+                          args_.bias + column,
+                          args_.y + first_row * config_.outputs + column,
+                          config_.outputs};
+  kernels_.multiply(codes, code_stride_, rows, weights.low, folded_.quads, low);
+  if (weights.high == nullptr && serial_codes == nullptr && folded_.constant.empty()) {
+    kernels_.finish(epilogue, low);
+    return;
+  }
+  if (weights.high != nullptr) kernels_.multiply(codes, code_stride_, rows, weights.high, folded_.quads, high);
+  const double step = config_.adc_step_levels;
+  const WideTerms terms{weights.high == nullptr ? nullptr : high,
+                        folded_.constant.empty() ? nullptr : folded_.constant.data() + column,
+                        serial_codes,
+                        serial_digital,
+                        step,
+                        step == static_cast<double>(static_cast<int64_t>(step))};
+  kernels_.finish_wide(epilogue, low, terms);
+}
+
+void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noexcept {
+  const bool serial = folded_.serial.HasPanel(panel);
+  int64_t serial_codes[kSerialRows * kPanelWidth];
+  int64_t serial_digital[kSerialRows * kPanelWidth];
+  if (serial) {
+    std::fill_n(serial_codes, rows * kPanelWidth, 0);
+    std::fill_n(serial_digital, rows * kPanelWidth, 0);
+    serial_.ReadPanel(kernels_, panel, first_row, static_cast<int>(rows), serial_codes, serial_digital);
+  }
+  const int64_t groups = CeilDiv(rows, kRowGroup);
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t begin = rows * group / groups, end = rows * (group + 1) / groups;
+    MultiplyGroup(panel, first_row + begin, static_cast<int>(end - begin),
+                  serial ? serial_codes + begin * kPanelWidth : nullptr,
+                  serial ? serial_digital + begin * kPanelWidth : nullptr);
+  }
+}
+
+int64_t Product::TaskRows() const {
+  const int64_t panels = static_cast<int64_t>(folded_.panels.size());
+  int64_t rows = folded_.serial.empty() ? kMaxTaskRows : kSerialRows;
+  while (rows > 4 * kRowGroup && CeilDiv(args_.rows, rows) * panels < kMinTasks) rows /= 2;
+  return rows;
+}
+
+void Product::Run(const ortabi::KernelContext* context) {
+  ReserveWorkspace();
+  const int64_t inputs = config_.inputs, outputs = config_.outputs, rows = args_.rows;
+  const int64_t chunk = CeilDiv(kSerialQuantization / 4, inputs);
+  auto quantize = [&](int64_t i) {
+    for (int64_t row = i * chunk; row < std::min(rows, (i + 1) * chunk); ++row) QuantizeRow(row);
+  };
+  ParallelFor(context, rows * inputs > kSerialQuantization, CeilDiv(rows, chunk), quantize);
+
+  // Panels are the inner index: a block of rows stays in cache while the weights of all panels pass by.
+  const int64_t panels = static_cast<int64_t>(folded_.panels.size());
+  const int64_t task_rows = TaskRows();
+  auto multiply = [&](int64_t i) {
+    const int64_t first_row = i / panels * task_rows;
+    MultiplyBlock(i % panels, first_row, std::min(task_rows, rows - first_row));
+  };
+  ParallelFor(context, rows * inputs * outputs > kSerialProduct, CeilDiv(rows, task_rows) * panels, multiply);
+}
+
+}  // namespace
+
+std::unique_ptr<Workspace> WorkspacePool::Take() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (idle_.empty()) return std::make_unique<Workspace>();
+  std::unique_ptr<Workspace> workspace = std::move(idle_.back());
+  idle_.pop_back();
+  return workspace;
+}
+
+void WorkspacePool::Return(std::unique_ptr<Workspace> workspace) noexcept {
+  try {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.push_back(std::move(workspace));
+  } catch (...) {
+    // Out of memory: the workspace is freed instead of kept.
+  }
+}
+
+void MatMul(const Layer& layer, const FoldedLayer& folded, const KernelTable& kernels, WorkspacePool* workspaces,
+            const ortabi::KernelContext* context, const MatMulArgs& args) {
+  if (args.rows == 0) return;
+  const WorkspacePool::Lease workspace(workspaces);
+  Product(layer, folded, kernels, args, workspace.operator->()).Run(context);
+}
+
+}  // namespace rcompile

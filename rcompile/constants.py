@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import ml_dtypes  # noqa: F401  (bfloat16 for NumPy)
@@ -89,6 +90,13 @@ class ConstantWeight:
             _require_finite(values, self.name)
             return WeightValues(values)
         return self._quantized(*found)
+
+    def release(self) -> None:
+        """Let go of the mapped file that `read` left open, so that memory is bounded by one layer and not by the model."""
+        tensor = _tensor(_origin(self.value)[0])
+        if isinstance(tensor, ir.ExternalTensor):
+            with suppress(BufferError):  # codes that are kept as they were still lie there
+                tensor.release()
 
     def _quantized(self, codes: np.ndarray, scale: np.ndarray, axis: int | None) -> WeightValues:
         if self.transpose:

@@ -29,7 +29,14 @@ def quantize(linear: Linear, target: Target) -> QuantizedLinear:
     weight = linear.weight.read()
     if weight.scale is not None and int(np.abs(weight.values.astype(np.int16)).max()) <= limit:
         return QuantizedLinear(linear.name, weight.values, weight.scale)
-    values = weight.dequantized()
+    codes, scale = _nearest_codes(weight.dequantized(), limit)
+    del weight
+    linear.weight.release()
+    return QuantizedLinear(linear.name, codes, scale)
+
+
+def _nearest_codes(values: F32, limit: int) -> tuple[I8, F32]:
+    """Codes int8 [K, N] and scales float32 [N] of weights float32 [K, N]."""
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     # A scale below the smallest normal float would divide by zero; such an output is zero at any precision.
     scale = (largest / np.float32(limit)).astype(np.float32)
@@ -37,4 +44,4 @@ def quantize(linear: Linear, target: Target) -> QuantizedLinear:
     codes = values / scale
     np.rint(codes, out=codes)
     np.clip(codes, -limit, limit, out=codes)
-    return QuantizedLinear(linear.name, codes.astype(np.int8), scale)
+    return codes.astype(np.int8), scale

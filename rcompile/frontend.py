@@ -21,6 +21,8 @@ from rcompile.constants import ConstantWeight, constant_weight
 from rcompile.errors import BadInputError, UnsupportedError
 
 OLDEST_OPSET = 11
+# Sums of 8-bit products fit 32 bits up to this many inputs.
+MAX_INPUTS, MAX_OUTPUTS = 1 << 16, 1 << 20
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export leaves the module path of a node
 PRODUCTS = {
     "MatMul",
@@ -184,6 +186,10 @@ def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
         return f"the constant has rank {len(weight.shape)}, not 2"
     if 0 in weight.shape:
         return "the constant is empty"
+    if weight.shape[0] > MAX_INPUTS or weight.shape[1] > MAX_OUTPUTS:
+        return (
+            f"the matrix {list(weight.shape)} exceeds what 32-bit sums hold: {MAX_INPUTS} inputs, {MAX_OUTPUTS} outputs"
+        )
     if node.op_type == "Gemm":
         return _gemm_use(node, x, weight)
     tail, bias = _following_bias(node, weight.shape[1])

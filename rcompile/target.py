@@ -79,7 +79,9 @@ class Adc(_Section):
     """The analog-to-digital converter at the foot of a bitline."""
 
     bits: Annotated[int, _key("resolution; 0 for an ideal converter that never clips", "bit", ge=0, le=16)]
-    step_levels: Annotated[float, _key("one code, in levels of one cell", "levels", gt=0, le=4096, allow_inf_nan=False)]
+    step_levels: Annotated[
+        float, _key("one code, in levels of one cell", "levels", ge=1 / 256, le=4096, allow_inf_nan=False)
+    ]
 
 
 class Faults(_Section):

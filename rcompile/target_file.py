@@ -39,6 +39,13 @@ def lrs_conducts_more(target: Target) -> tuple[str, object] | None:
     )
 
 
+def leakage_is_small(target: Target) -> tuple[str, object] | None:
+    """a level-0 cell must leak at most 4096 levels: top * g_hrs / (g_lrs - g_hrs). Widen the gap between g_hrs_siemens and g_lrs_siemens."""
+    if target.cell.g_lrs_siemens <= target.cell.g_hrs_siemens or target.hrs_levels <= 4096:
+        return None
+    return "cell.g_hrs_siemens", target.cell.g_hrs_siemens
+
+
 def fault_rates_are_shares(target: Target) -> tuple[str, object] | None:
     """sa0_rate + sa1_rate must not exceed 1: a cell is stuck one way."""
     total = target.faults.sa0_rate + target.faults.sa1_rate
@@ -55,6 +62,7 @@ CONSTRAINTS: tuple[Callable[[Target], tuple[str, object] | None], ...] = (
     operation_unit_fits,
     one_output_fits,
     lrs_conducts_more,
+    leakage_is_small,
     fault_rates_are_shares,
     sources_name_keys,
 )

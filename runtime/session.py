@@ -50,7 +50,8 @@ class CrossbarSession(ort.InferenceSession):
         self.bundle = bundle
         self._token = str(next(_tokens))
         options.add_provider_for_devices([device()], {**provider_options, "token": self._token})
-        super().__init__(str(bundle.path(MODEL)), options)
+        # With fallback, onnxruntime would answer a bad provider option with a session on the CPU provider alone.
+        super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
         self.die: Die | MeasuredDie | None = None
 
     def set_die(self, die: Die | MeasuredDie | None) -> None:

@@ -1,10 +1,10 @@
 // One operation unit, read bit plane by bit plane on a vector of bitlines.  Four wordlines have 16 patterns of input
 // bits; a table holds the level sums of each pattern, so that four wordlines of all bitlines cost one look-up and one
-// addition.  As kernels_common.h, this is compiled once per instruction set, which defines RCOMPILE_VECTOR_BYTES first;
-// `Isa` adds bytes with saturation.
+// addition.  As kernels_common.h, this is compiled once per instruction set, which first defines
+// RCOMPILE_VECTOR_BYTES; `Isa` adds bytes with saturation.
 //
-// Bounds: a byte sum saturates at 255, which no limit exceeds, and its weighted sum over the planes fits 16 bits.  Wider
-// sums are exact: at most 65535 in two bytes, 4096 * 255 in four, times 255 for the planes.
+// Bounds: a byte sum saturates at 255, which no limit exceeds, and its weighted sum over the planes fits 16 bits.
+// Wider sums are exact: at most 65535 in two bytes, 4096 * 255 in four, times 255 for the planes.
 #pragma once
 
 #include "kernels_common.h"
@@ -177,8 +177,8 @@ void ReadUnit(const SerialRead& arguments) {
       for (unsigned planes = read.planes[row * read.planes_stride]; planes != 0; planes &= planes - 1) {
         const int plane = __builtin_ctz(planes);
         Vector<T>& before = partial[row * kMaxPlanes + plane];
-        const Vector<T> sum =
-            SumLevels<Isa, T>(x + plane * read.x_plane_stride, (wordlines + 3) / 4, table, first > 0 ? before : Vector<T>{});
+        const Vector<T> start = first > 0 ? before : Vector<T>{};
+        const Vector<T> sum = SumLevels<Isa, T>(x + plane * read.x_plane_stride, (wordlines + 3) / 4, table, start);
         if (is_last) {
           codes.Add(read, sum, row * read.term_stride + plane, plane);
         } else {

@@ -71,7 +71,7 @@ struct WideTerms {
   const int32_t* high;           // product of the high weight plane
   const int64_t* constant;       // one per column
   const int64_t* serial_codes;   // A of docs/hardware.md
-  const int64_t* serial_digital; // bit-serial part of D
+  const int64_t* serial_digital;  // bit-serial part of D
   double step;
   bool integer_step;
 };

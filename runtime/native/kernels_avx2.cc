@@ -74,7 +74,9 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 }  // namespace
 
 extern const KernelTable kAvx2Kernels;
-const KernelTable kAvx2Kernels = {"avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte,
-                                  PackPanel, QuantizeRow, Multiply, Finish, FinishWide, ReadSerial<Avx2>, Scatter};
+const KernelTable kAvx2Kernels = {
+    "avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    Multiply, Finish, FinishWide, ReadSerial<Avx2>, Scatter,
+};
 
 }  // namespace rcompile

@@ -58,7 +58,9 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 }  // namespace
 
 extern const KernelTable kAvx512Kernels;
-const KernelTable kAvx512Kernels = {"avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte,
-                                    PackPanel, QuantizeRow, Multiply, Finish, FinishWide, ReadSerial<Avx512>, Scatter};
+const KernelTable kAvx512Kernels = {
+    "avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    Multiply, Finish, FinishWide, ReadSerial<Avx512>, Scatter,
+};
 
 }  // namespace rcompile

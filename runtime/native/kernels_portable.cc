@@ -29,7 +29,9 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 }  // namespace
 
 extern const KernelTable kPortableKernels;
-const KernelTable kPortableKernels = {"portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte,
-                                      PackPanel, QuantizeRow, Multiply, Finish, FinishWide, ReadSerial<Portable>, Scatter};
+const KernelTable kPortableKernels = {
+    "portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    Multiply, Finish, FinishWide, ReadSerial<Portable>, Scatter,
+};
 
 }  // namespace rcompile

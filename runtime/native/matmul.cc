@@ -24,7 +24,9 @@ void ParallelFor(const ortabi::KernelContext* context, bool parallel, int64_t to
     for (int64_t i = 0; i < total; ++i) task(i);
     return;
   }
-  const auto call = [](void* state, size_t index) noexcept { (*static_cast<Task*>(state))(static_cast<int64_t>(index)); };
+  const auto call = [](void* state, size_t index) noexcept {
+    (*static_cast<Task*>(state))(static_cast<int64_t>(index));
+  };
   Check(Ort<ortabi::api::KernelContext_ParallelFor>(context, static_cast<ortabi::ParallelFn>(call),
                                                     static_cast<size_t>(total), size_t{0},
                                                     static_cast<void*>(&task)));

@@ -30,12 +30,12 @@ std::shared_ptr<LayerStore> CpuStore() {
   return store;
 }
 
-// y has the shape of x but for the last dimension.
 std::string FreshDimensionName() {
   static std::atomic<uint64_t> count{0};
   return "CrossbarMatMul_dim_" + std::to_string(++count);
 }
 
+// y has the shape of x but for the last dimension.
 void InferShape(ShapeInferContext* context) {
   TensorInfo* input = nullptr;  // borrowed
   Check(Ort<api::ShapeInfer_GetInputInfo>(context, size_t{0}, &input));
@@ -46,7 +46,8 @@ void InferShape(ShapeInferContext* context) {
   std::vector<const char*> symbols(rank);
   Check(Ort<api::GetDimensions>(input, dims.data(), rank));
   Check(Ort<api::GetSymbolicDimensions>(input, symbols.data(), rank));
-  // ONNX Runtime takes an unknown dimension without a name for the number -1, and a later Reshape chokes on two of them.
+  // ONNX Runtime takes an unknown dimension without a name for the number -1, and a later Reshape chokes on two of
+  // them.
   std::vector<std::string> names(rank);
   for (size_t i = 0; i + 1 < rank; ++i) {
     if (dims[i] >= 0 || (symbols[i] != nullptr && *symbols[i] != 0)) continue;
@@ -71,8 +72,8 @@ void InferShape(ShapeInferContext* context) {
   Check(Ort<api::ShapeInfer_SetOutputInfo>(context, size_t{0}, created));
 }
 
-// The provider's own domain brings the schema alone: when a session with wrong options falls back to the CPU provider,
-// computing a clean die there would hide the mistake.
+// The provider's own domain brings the schema alone: when a session with wrong options falls back to the CPU
+// provider, computing a clean die there would hide the mistake.
 Status* RefuseCpuKernel(const CustomOp*, const void*, const KernelInfo*, void**) {
   return Guard([] {
     throw Error("CrossbarMatMul is not on CrossbarExecutionProvider; for a clean die on the CPU provider register this "

@@ -8,8 +8,9 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: demo test lint bench figures docs clean
 
+# GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
-	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"
+	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9" $(if $(RCOMPILE_GLUE),"pyarrow>=16")
 	$(VENV)/bin/python docs/demo/demo.py --out build/demo
 
 test: $(VENV)/installed $(OLDEST)/installed  ## all tests, and the kernels again on the oldest ONNX Runtime

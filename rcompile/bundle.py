@@ -15,7 +15,11 @@ from safetensors.numpy import load_file
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import F32, Tiles, decode, problems
-from rcompile.manifest import MODEL, LayerEntry, Manifest, read_manifest
+from rcompile.host import NODE_TENSORS, CrossbarNode, crossbar_nodes, node_attributes, tensor_spans
+from rcompile.manifest import MODEL, LayerEntry, Manifest, NodeEntry, read_manifest
+
+# A pruned layer has more weights than cells, but a manifest that claims a million times as many lies.
+MAX_SPARSITY = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,11 @@ class Bundle:
                 f"bundle '{self.folder}': the tensors of '{entry.file}' are not those that the manifest lists. Compile the model again."
             )
         tiles = Tiles.from_tensors(tensors)
+        cells = tiles.levels.size
+        if tiles.placement.tiles != entry.tiles or entry.inputs * entry.outputs > max(cells, 1) * MAX_SPARSITY:
+            raise BadInputError(
+                f"bundle '{self.folder}': the size of layer '{entry.name}' is not that of '{entry.file}'. Compile the model again."
+            )
         if wrong := problems(tiles, self.manifest.target, entry.inputs, entry.outputs):
             raise BadInputError(
                 f"bundle '{self.folder}': '{entry.file}' breaks the normal form: {'; '.join(wrong)}. Compile the model again."
@@ -91,11 +100,12 @@ class Bundle:
     def tile(self, address: str) -> tuple[Layer, int]:
         """The layer and tile number of an address LAYER:T. Raises BadInputError, or UsageError for another form."""
         name, _, number = address.rpartition(":")
-        if not name or not number.isdigit():
+        if not name or not number.isdecimal():
             raise UsageError(f"'{address}' is no tile: write LAYER:T, as in {self.manifest.layers[0].name}:0.")
         entry = self.manifest.layer(name)
         if int(number) >= entry.tiles:
             raise BadInputError(f"layer '{name}' has tiles 0 .. {entry.tiles - 1}, no tile {number}.")
+        self.verify([entry.file])
         return self.layer(entry), int(number)
 
     def _file_problems(self, names: list[str]) -> Iterator[str | None]:
@@ -128,11 +138,13 @@ class Bundle:
         for name, problem in zip(names, self._file_problems(names), strict=True):
             damaged |= {name} if problem else set()
             yield name, [problem] if problem else []
-        for entry in self.manifest.layers:
-            if entry.file not in damaged:
-                yield f"layer {entry.name}", self._layer_problems(entry)
+        sound = []
+        for entry in (e for e in self.manifest.layers if e.file not in damaged):
+            problems = self._layer_problems(entry)
+            sound += [] if problems else [entry]
+            yield f"layer {entry.name}", problems
         if MODEL not in damaged:
-            yield "host graph", self._graph_problems()
+            yield "host graph", self._graph_problems(sound)
 
     def _manifest_problems(self) -> list[str]:
         manifest, wrong, expected = self.manifest, [], 0
@@ -144,6 +156,9 @@ class Bundle:
             expected += entry.tiles
         if len(manifest.layers) != len(manifest.ledger):
             wrong.append("ledger and layers differ in number")
+        for name in (manifest.source.model, manifest.source.tokenizer, MODEL, *(e.file for e in manifest.layers)):
+            if name is not None and name not in manifest.files:
+                wrong.append(f"'{name}' is not among the files")
         return wrong
 
     def _layer_problems(self, entry: LayerEntry) -> list[str]:
@@ -160,21 +175,45 @@ class Bundle:
             return ["the images do not decode to the quantized weights"]
         return []
 
-    def _graph_problems(self) -> list[str]:
-        """Do the nodes of model.onnx read the very tensors of the layer that they name?"""
-        from rcompile.host import crossbar_nodes, tensor_spans
+    def _graph_problems(self, sound: list[LayerEntry]) -> list[str]:
+        """Do the nodes of model.onnx compute the very layers that the manifest lists? Only layers with sound files are compared."""
+        try:
+            nodes = {(str(n.attributes.get("layer")), n.name): n for n in crossbar_nodes(self.path(MODEL))}
+        except BadInputError as error:
+            return [str(error)]
+        wrong = []
+        listed = {(e.name, n.name) for e in self.manifest.layers for n in e.nodes}
+        for layer, name in sorted(listed ^ set(nodes)):
+            where = "manifest" if (layer, name) in nodes else "graph"
+            wrong.append(f"node '{name}' of layer '{layer}' is not in the {where}")
+        for entry in sound:
+            for listed_node in (n for n in entry.nodes if (entry.name, n.name) in nodes):
+                wrong += self._node_problems(entry, listed_node, nodes[entry.name, listed_node.name])
+        return wrong
 
-        spans = {e.name: tensor_spans(self.path(e.file)) for e in self.manifest.layers}
-        files = {e.name: e.file for e in self.manifest.layers}
-        wrong, seen = [], set()
-        for node in crossbar_nodes(self.path(MODEL)):
-            seen.add((node.layer, node.name))
-            for name, external in node.tensors.items():
-                span = spans.get(node.layer, {}).get(name)
-                if span is None or external != (files[node.layer], span.offset, span.length):
-                    wrong.append(f"node '{node.name}' does not read {name} from the images of layer '{node.layer}'")
-        missing = {(e.name, n.name) for e in self.manifest.layers for n in e.nodes} - seen
-        return wrong + [f"node '{node}' of layer '{layer}' is not in the graph" for layer, node in sorted(missing)]
+    def _node_problems(self, entry: LayerEntry, listed: NodeEntry, node: CrossbarNode) -> list[str]:
+        spans = tensor_spans(self.path(entry.file))
+        tensors = tuple((entry.file, spans[t].offset, spans[t].length) for t in (*NODE_TENSORS, listed.bias))
+        reads = (
+            [] if node.tensors == tensors else [f"node '{node.name}' does not read the images of layer '{entry.name}'"]
+        )
+        target = self.manifest.target
+        attributes = node_attributes(
+            entry.name, entry.inputs, entry.outputs, entry.first_tile, target, listed.input_scale
+        )
+        differing = [
+            f"node '{node.name}' has {key} = {node.attributes.get(key)}, not {attributes.get(key)}"
+            for key in sorted(attributes.keys() | node.attributes.keys())
+            if not _same(node.attributes.get(key), attributes.get(key))
+        ]
+        return reads + differing
+
+
+def _same(found: object, expected: object) -> bool:
+    """Equal as an ONNX attribute holds them: its floats are 32-bit."""
+    if isinstance(found, float) and isinstance(expected, float):
+        return np.float32(found) == np.float32(expected)
+    return found == expected
 
 
 @dataclass(frozen=True)
@@ -209,6 +248,8 @@ def diff(a: Bundle, b: Bundle) -> Difference:
     in_a, in_b = ({e.name: e for e in bundle.manifest.layers} for bundle in (a, b))
     reshaped, remapped, tiles = [], [], []
     for name in (n for n in in_a if n in in_b):
+        for bundle, entry in ((a, in_a[name]), (b, in_b[name])):
+            bundle.verify([entry.file])
         old, new = a.layer(in_a[name]).tiles, b.layer(in_b[name]).tiles
         if old.levels.shape != new.levels.shape:
             reshaped.append(name)

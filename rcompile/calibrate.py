@@ -53,7 +53,11 @@ def calibrate(source: Path, linears: tuple[Linear, ...], samples: Path, target: 
     largest = dict.fromkeys(wanted, 0.0)
     outputs = [n for n in wanted if n not in {i.name for i in session.get_inputs()}]
     for feeds in _batches(samples, source, session):
-        for name, array in [*zip(outputs, session.run(outputs, feeds), strict=True), *feeds.items()]:
+        try:
+            arrays = session.run(outputs, feeds) if outputs else []
+        except Exception as error:  # onnxruntime raises one class a status code
+            raise BadInputError(f"samples '{samples}' do not fit the model '{source}': {error}") from None
+        for name, array in [*zip(outputs, arrays, strict=True), *feeds.items()]:
             if name in largest:
                 largest[name] = max(largest[name], float(np.abs(array.astype(np.float32)).max(initial=0.0)))
     bad = [n for n, v in largest.items() if not 0 < v < np.inf]
@@ -95,5 +99,12 @@ def _batches(samples: Path, source: Path, session: object) -> Iterator[Feeds]:
 
 
 def samples_digest(samples: Path | None) -> str | None:
-    """SHA-256 of the samples file, None without one."""
-    return None if samples is None else file_sha256(samples)
+    """SHA-256 of the samples file, None without one. Raises BadInputError if it cannot be read."""
+    if samples is None:
+        return None
+    try:
+        return file_sha256(samples)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot read samples '{samples}': {error.strerror}. Give a text file, or an .npz."
+        ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -93,7 +92,8 @@ def compile(
     from rcompile import show
     from rcompile.pipeline import compile_model
 
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    if dry_run and stop_after:
+        raise click.UsageError("--dry-run is --stop-after encode: give one of them.")
     with progress_bar(quiet) as progress:
         stop: Any = stop_after or ("encode" if dry_run else "emit")
         result = compile_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,6 @@ from rcompile.errors import BadInputError
 
 FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 QUANTIZED = {ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32}
-PASS_THROUGH = {"Identity", "Cast", "Transpose", "DequantizeLinear"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +50,15 @@ class ConstantWeight:
     @property
     def key(self) -> object:
         """Equal for two uses of the same numbers."""
-        origin = _origin(self.value)
-        return (id(origin[0]), *origin[1], self.transpose, self.alpha)
+        origin, path = _origin(self.value)
+        return (id(origin), path, self.transpose, self.alpha)
 
     def equals(self, other: ConstantWeight) -> bool:
         """True if the two are the same numbers, stored once or twice (exporters fold a transpose once for each use of a tied weight)."""
         if self.key == other.key:
             return True
-        (mine, my_steps), (theirs, their_steps) = _origin(self.value), _origin(other.value)
-        same_path = (my_steps, self.transpose, self.alpha, self.dtype) == (
-            their_steps,
-            other.transpose,
-            other.alpha,
-            other.dtype,
-        )
+        (mine, my_path), (theirs, their_path) = _origin(self.value), _origin(other.value)
+        same_path = (my_path, self.transpose, self.alpha) == (their_path, other.transpose, other.alpha)
         a, b = _tensor(mine), _tensor(theirs)
         if not same_path or a is None or b is None or (a.dtype, a.shape) != (b.dtype, b.shape):
             return False
@@ -112,71 +107,86 @@ class ConstantWeight:
 
 
 def constant_weight(value: ir.Value) -> ConstantWeight | None:
-    """The constant that `value` always holds, or None if it depends on an input."""
-    origin = _origin(value)
-    tensor = _tensor(origin[0])
+    """The constant that `value` always holds, or None if it depends on an input or is made in a way that is not followed."""
+    origin, steps = _origin(value)
+    tensor = _tensor(origin)
     if tensor is None or tensor.dtype not in FLOATS | QUANTIZED:
         return None
-    shape = tuple(int(d) for d in tensor.shape.numpy())
-    dtype = _dtype(value, tensor)
+    dtype = _dtype(value)
     if dtype not in FLOATS:
         return None
-    for flip in origin[1]:
-        shape = shape[::-1] if flip == "T" else shape
-    return ConstantWeight(value, str(origin[0].name), shape, dtype)
+    shape = tuple(int(d) for d in tensor.shape.numpy())
+    shape = shape[::-1] if steps.count("T") % 2 else shape
+    return ConstantWeight(value, str(origin.name), shape, dtype)
 
 
 def _tensor(value: ir.Value) -> ir.TensorProtocol | None:
-    """The tensor of an initializer or of a Constant node."""
-    node = value.producer()
-    if node is None:
-        return value.const_value if value.is_initializer() else None
-    if node.op_type == "Constant" and "value" in node.attributes:
-        return node.attributes["value"].as_tensor()
-    return None
+    """The tensor of an initializer. Constant nodes are initializers by then: the frontend lifts them."""
+    return value.const_value if value.producer() is None and value.is_initializer() else None
 
 
-def _origin(value: ir.Value) -> tuple[ir.Value, tuple[str, ...]]:
-    """The value at the start of the chain, and the steps from there ('T' for each transpose)."""
-    steps: list[str] = []
-    while (node := value.producer()) is not None and node.op_type in PASS_THROUGH and node.domain in ("", "ai.onnx"):
-        if node.inputs[0] is None:
+Path = tuple[Hashable, ...]
+
+
+def _origin(value: ir.Value) -> tuple[ir.Value, Path]:
+    """The value at the start of the chain, and what each node from there does to it; equal paths do the same."""
+    steps: list[Hashable] = []
+    while (node := value.producer()) is not None and node.domain in ("", "ai.onnx") and node.inputs:
+        step = _step(node)
+        twice = isinstance(step, tuple) and step[0] == "Q" and any(isinstance(s, tuple) and s[0] == "Q" for s in steps)
+        if step is None or node.inputs[0] is None or twice:
             break
-        if node.op_type == "Transpose":
-            if "perm" in node.attributes and tuple(node.attributes["perm"].as_ints()) != (1, 0):
-                break
-            steps.append("T")
-        elif node.op_type == "DequantizeLinear":
-            steps.append(f"Q{id(node.inputs[1])}")
+        steps.append(step)
         value = node.inputs[0]
     return value, tuple(reversed(steps))
 
 
-def _dtype(value: ir.Value, tensor: ir.TensorProtocol) -> ir.DataType:
-    """The element type at the end of the chain."""
+def _step(node: ir.Node) -> Hashable | None:
+    """What a node does to its first input; None if that is not followed."""
+    if node.op_type == "Identity":
+        return "I"
+    if node.op_type == "Cast":
+        return ("C", node.attributes["to"].as_int())
+    if node.op_type == "Transpose":
+        plain = "perm" not in node.attributes or tuple(node.attributes["perm"].as_ints()) == (1, 0)
+        return "T" if plain else None
+    if node.op_type != "DequantizeLinear" or (
+        "block_size" in node.attributes and node.attributes["block_size"].as_int()
+    ):
+        return None
+    parameters: list[Hashable] = []
+    for source in node.inputs[1:]:
+        origin, path = (None, ()) if source is None else _origin(source)
+        if origin is not None and (_tensor(origin) is None or any(isinstance(s, tuple) and s[0] == "Q" for s in path)):
+            return None  # a scale or zero point that is computed or depends on an input
+        parameters.append((id(origin), path))
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1
+    return ("Q", *parameters, axis)
+
+
+def _dtype(value: ir.Value) -> ir.DataType:
+    """The element type at the end of a constant chain."""
     node = value.producer()
-    if node is None or node.op_type == "Constant":
+    if node is None:
+        tensor = _tensor(value)
+        assert tensor is not None
         return tensor.dtype
     if node.op_type == "Cast":
         return ir.DataType(node.attributes["to"].as_int())
     source = node.inputs[1] if node.op_type == "DequantizeLinear" else node.inputs[0]
     assert source is not None
-    inner = _tensor(source)
-    return _dtype(source, inner if inner is not None else tensor)
+    return _dtype(source)
 
 
-def _evaluate(value: ir.Value) -> np.ndarray | tuple[np.ndarray, np.ndarray, int | None]:
-    """The numbers of a constant chain: a float array, or (codes, scale, axis) of a symmetric int8 DequantizeLinear."""
-    tensor = _tensor(value)
-    if tensor is not None:
-        try:
-            return tensor.numpy()
-        except (OSError, ValueError) as error:
-            raise BadInputError(
-                f"cannot read tensor '{value.name}': {error}. The model or its external data are truncated; export it again."
-            ) from None
+Quantized = tuple[np.ndarray, np.ndarray, int | None]
+
+
+def _evaluate(value: ir.Value) -> np.ndarray | Quantized:
+    """The numbers of a constant chain: a float array, or (codes, scale, axis) of a DequantizeLinear."""
     node = value.producer()
-    assert node is not None and node.inputs[0] is not None
+    if node is None:
+        return _stored(value)
+    assert node.inputs[0] is not None
     if node.op_type == "DequantizeLinear":
         return _dequantize(node)
     inner = _evaluate(node.inputs[0])
@@ -184,35 +194,43 @@ def _evaluate(value: ir.Value) -> np.ndarray | tuple[np.ndarray, np.ndarray, int
         codes, scale, axis = inner
         if node.op_type == "Transpose":
             return codes.T, scale, None if axis is None else codes.ndim - 1 - axis
-        return codes, scale, axis
+        return inner  # a Cast between float types leaves the codes alone
     if node.op_type == "Transpose":
         return inner.T
     if node.op_type == "Cast":
         return inner.astype(ir.DataType(node.attributes["to"].as_int()).numpy())
+    assert node.op_type == "Identity", node.op_type
     return inner
 
 
-def _dequantize(node: ir.Node) -> np.ndarray | tuple[np.ndarray, np.ndarray, int | None]:
+def _stored(value: ir.Value) -> np.ndarray:
+    tensor = _tensor(value)
+    assert tensor is not None
+    try:
+        return tensor.numpy()
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"cannot read tensor '{value.name}': {error}. The model or its external data are truncated; export it again."
+        ) from None
+
+
+def _dequantize(node: ir.Node) -> Quantized:
+    """Codes less their zero point, float32 scales, and the axis of the scales (None: one scale)."""
+
     def given(index: int) -> np.ndarray | None:
         source = node.inputs[index] if len(node.inputs) > index else None
         found = None if source is None else _evaluate(source)
-        if isinstance(found, tuple):
-            raise BadInputError(f"node '{node.name}' dequantizes a dequantized tensor.")
+        assert not isinstance(found, tuple)
         return found
 
     codes, scale, zero = given(0), given(1), given(2)
     assert codes is not None and scale is not None
     scale = np.atleast_1d(scale).astype(np.float32).reshape(-1)
-    axis = node.attributes["axis"].as_int() % codes.ndim if "axis" in node.attributes else 1
-    per_axis = axis if scale.size > 1 else None
-    if per_axis is not None and ("block_size" in node.attributes and node.attributes["block_size"].as_int()):
-        raise BadInputError(
-            f"node '{node.name}' dequantizes by blocks, which is not supported: quantize a tensor or a channel at a time."
-        )
+    axis = (node.attributes["axis"].as_int() if "axis" in node.attributes else 1) % max(codes.ndim, 1)
     if zero is not None and np.any(zero):
         shape = [-1 if i == axis else 1 for i in range(codes.ndim)] if zero.size > 1 else [1]
         codes = codes.astype(np.int32) - zero.astype(np.int32).reshape(shape)
-    return codes, scale, per_axis
+    return codes, scale, axis if scale.size > 1 else None
 
 
 def _require_finite(values: np.ndarray, name: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
-from rcompile.frontend import NAME_SCOPES
+from rcompile.names import NAME_SCOPES
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 18

@@ -7,7 +7,6 @@ behind Identity, Cast, Transpose and DequantizeLinear. What stays on the host is
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,16 @@ from pathlib import Path
 import google.protobuf.message
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import InlinePass
+from onnx_ir.passes.common import InlinePass, LiftConstantsToInitializersPass
 
 from rcompile.constants import ConstantWeight, constant_weight
 from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.names import layer_name, unique
 
 OLDEST_OPSET = 11
+OWN_PREFIX = "rcompile/"  # of the initializers that the host graph gets
 # Sums of 8-bit products fit 32 bits up to this many inputs.
 MAX_INPUTS, MAX_OUTPUTS = 1 << 16, 1 << 20
-NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export leaves the module path of a node
 PRODUCTS = {
     "MatMul",
     "Gemm",
@@ -47,16 +47,22 @@ PRODUCTS = {
 class Use:
     """One place in the graph that multiplies by a linear's weight.
 
-    node: the product; tail: the bias Add that it absorbs, if any. x: the activation. result: the value that it stands for.
-    bias: float32 [N] or None.
+    node: the product; tail: the bias Add that it absorbs, if any. result: the value that it stands for. bias: float32 [N] or None.
+    dtype: of activation and result.
     """
 
     node: ir.Node
     tail: ir.Node | None
-    x: ir.Value
     result: ir.Value
     bias: np.ndarray | None
     dtype: ir.DataType
+
+    @property
+    def x(self) -> ir.Value:
+        """The activation: whatever feeds the product now, since rewriting one linear changes the input of the next."""
+        value = self.node.inputs[0]
+        assert value is not None
+        return value
 
     @property
     def name(self) -> str:
@@ -96,16 +102,18 @@ class Found:
 
 
 def read_model(path: Path) -> ir.Model:
-    """Parse an ONNX file; external data stay on disk until they are read.
+    """Parse an ONNX file; external data stay on disk until they are read. Functions are inlined, Constant nodes made initializers.
 
     Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11.
     """
     if not path.is_file():
-        raise BadInputError(f"no such ONNX file: '{path}'.")
+        raise BadInputError(f"no such ONNX file: '{path}'" + (", but a directory." if path.is_dir() else "."))
     try:
         model = ir.load(path)
+        model = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(InlinePass()(model).model).model
     except (
         google.protobuf.message.DecodeError,
+        ir.serde.SerdeError,
         ValueError,
         TypeError,
         KeyError,
@@ -116,9 +124,7 @@ def read_model(path: Path) -> ir.Model:
         raise BadInputError(
             f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
         ) from None
-    if model.functions:
-        model = InlinePass()(model).model
-    opset = model.graph.opset_imports.get("")
+    opset = opset_version(model)
     if opset is None or not len(model.graph):
         raise BadInputError(
             f"'{path}' holds no ONNX graph (truncated, or another protobuf). Export it again, e.g. with `rcompile export`."
@@ -133,7 +139,16 @@ def read_model(path: Path) -> ir.Model:
             raise BadInputError(
                 f"'{path}' keeps tensor '{value.name}' in '{tensor.location}', which is missing. Put it beside the model."
             )
+        if str(value.name).startswith(OWN_PREFIX):
+            raise BadInputError(
+                f"'{path}' is the host graph of a compiled bundle. Compile the model that it was made from."
+            )
     return model
+
+
+def opset_version(model: ir.Model) -> int | None:
+    """The version of the standard operators that the model uses."""
+    return model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
 
 
 def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda name: False) -> Found:
@@ -143,29 +158,30 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
     """
     groups: list[list[tuple[Use, ConstantWeight]]] = []
     unmapped: list[Unmapped] = []
-    for node in model.graph:
+    for node in model.graph.all_nodes():
         if node.op_type not in PRODUCTS:
             continue
-        use = _use(node)
+        use = _use(node) if node.graph is model.graph else "it lies in a subgraph"
         if isinstance(use, str):
             unmapped.append(Unmapped(node.name or str(node.outputs[0].name), node.op_type, use))
         else:
             tied = next((group for group in groups if group[0][1].equals(use[1])), None)
-            groups.append([use]) if tied is None else tied.append(use)
+            if tied is None:
+                groups.append([use])
+            else:
+                tied.append(use)
     linears: list[Linear] = []
     taken: set[str] = set()
     for group in groups:
         uses, weight = tuple(u for u, _ in group), group[0][1]
-        name = _unique(_layer_name(uses[0], weight), taken)
+        name = unique(layer_name(uses[0].node, uses[0].name, weight.name), taken)
         if keep_on_host(name):
             unmapped.extend(Unmapped(u.name, u.node.op_type, "kept on the host as asked") for u in uses)
         else:
             linears.append(Linear(name, weight.shape[0], weight.shape[1], weight, uses))
     if not linears:
         listed = "".join(f"\n  {u.op} {u.node}: {u.reason}" for u in unmapped[:20])
-        raise UnsupportedError(
-            f"the model has no linear layer to map: no product of an activation and a constant matrix.{listed}"
-        )
+        raise UnsupportedError(f"the model has no linear layer to map.{listed}")
     return Found(tuple(linears), tuple(unmapped))
 
 
@@ -180,8 +196,7 @@ def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
         return "an operand is missing"
     weight = constant_weight(w)
     if weight is None:
-        left = constant_weight(x)
-        return "both operands are activations" if left is None else "the constant is the left operand"
+        return _why_not_constant(x, w)
     if len(weight.shape) != 2:
         return f"the constant has rank {len(weight.shape)}, not 2"
     if 0 in weight.shape:
@@ -191,13 +206,36 @@ def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
             f"the matrix {list(weight.shape)} exceeds what 32-bit sums hold: {MAX_INPUTS} inputs, {MAX_OUTPUTS} outputs"
         )
     if node.op_type == "Gemm":
-        return _gemm_use(node, x, weight)
+        return _gemm_use(node, weight)
     tail, bias = _following_bias(node, weight.shape[1])
     result = (tail or node).outputs[0]
-    return Use(node, tail, x, result, bias, weight.dtype), weight
+    return Use(node, tail, result, bias, weight.dtype), weight
 
 
-def _gemm_use(node: ir.Node, x: ir.Value, weight: ConstantWeight) -> tuple[Use, ConstantWeight] | str:
+def _why_not_constant(x: ir.Value, w: ir.Value) -> str:
+    """Why the right operand of a product is no weight that could be mapped."""
+    if _depends_on_input(w):
+        return "the constant is the left operand" if constant_weight(x) is not None else "both operands are activations"
+    maker = w.producer()
+    stored = "is stored in a type" if maker is None else f"is made by {maker.op_type} in a way"
+    return f"the weight {stored} that this compiler does not read: float32, float16, bfloat16, or int8 a tensor or a channel"
+
+
+def _depends_on_input(value: ir.Value) -> bool:
+    """True if a path of nodes leads from an input of the graph to the value."""
+    waiting, seen = [value], set()
+    while waiting:
+        value = waiting.pop()
+        node = value.producer()
+        if node is None and not value.is_initializer():
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting.extend(v for v in node.inputs if v is not None)
+    return False
+
+
+def _gemm_use(node: ir.Node, weight: ConstantWeight) -> tuple[Use, ConstantWeight] | str:
     def attribute(name: str, default: float) -> float:
         return node.attributes[name].as_float() if name in node.attributes else default
 
@@ -209,14 +247,14 @@ def _gemm_use(node: ir.Node, x: ir.Value, weight: ConstantWeight) -> tuple[Use, 
     weight = weight.transposed() if flag("transB") else weight
     weight = weight.scaled(attribute("alpha", 1.0))
     bias: np.ndarray | None = None
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
+    if len(node.inputs) > 2 and node.inputs[2] is not None and attribute("beta", 1.0) != 0:
         constant = constant_weight(node.inputs[2])
         if constant is None:
             return "the bias of Gemm is an activation"
         if math.prod(constant.shape) not in (1, weight.shape[1]) or math.prod(constant.shape[:-1]) != 1:
             return f"the bias of Gemm has shape {list(constant.shape)}, not one value an output"
         bias = _per_output(constant, weight.shape[1]) * np.float32(attribute("beta", 1.0))
-    return Use(node, None, x, node.outputs[0], bias, weight.dtype), weight
+    return Use(node, None, node.outputs[0], bias, weight.dtype), weight
 
 
 def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.ndarray | None]:
@@ -226,7 +264,7 @@ def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.nda
     if len(users) != 1 or product.is_graph_output():
         return None, None
     add = users[0].node
-    if add.op_type != "Add" or add.domain not in ("", "ai.onnx"):
+    if add.graph is not node.graph or add.op_type != "Add" or add.domain not in ("", "ai.onnx"):
         return None, None
     other = add.inputs[1 - users[0].idx]
     constant = constant_weight(other) if other is not None else None
@@ -245,30 +283,3 @@ def _rank_at_least_2(value: ir.Value) -> bool:
 
 def _per_output(constant: ConstantWeight, outputs: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(constant.read().dequantized().reshape(-1), outputs), np.float32)
-
-
-def _layer_name(use: Use, weight: ConstantWeight) -> str:
-    """A module path where the exporter left one: in the weight's name, in node metadata, or in the node's name."""
-    stored = weight.name.removesuffix("_quantized").removesuffix(".weight")
-    if weight.name.endswith((".weight", ".weight_quantized")):
-        return _clean(stored)
-    scopes = use.node.metadata_props.get(NAME_SCOPES, "")
-    paths = re.findall(r"'([^']*)'", scopes)
-    if len(paths) >= 2:
-        return _clean(paths[-2])
-    path = use.name.strip("/").rsplit("/", 1)
-    return _clean(path[0] if len(path) == 2 else use.name)
-
-
-def _clean(name: str) -> str:
-    """A name that is safe as a file name everywhere."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", ".", name).strip(".")[:120] or "linear"
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, n = name, 1
-    while candidate.lower() in taken:
-        n += 1
-        candidate = f"{name}.{n}"
-    taken.add(candidate.lower())
-    return candidate

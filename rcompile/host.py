@@ -10,7 +10,8 @@ from pathlib import Path
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
-from rcompile.frontend import Linear, Use
+from rcompile.errors import BadInputError
+from rcompile.frontend import OWN_PREFIX, Linear, Use
 from rcompile.target import Target
 
 DOMAIN = "ai.rcompile"
@@ -77,7 +78,9 @@ def rewrite_host(model: ir.Model, layers: tuple[MappedLayer, ...], target: Targe
         shared = {name: _initializer(graph, layer, name) for name in NODE_TENSORS}
         biases = {name: _initializer(graph, layer, name) for name in dict.fromkeys(layer.bias_names)}
         for use, bias, scale in zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True):
-            _replace(graph, use, [*shared.values(), biases[bias]], _attributes(layer, target, scale))
+            linear = layer.linear
+            attributes = node_attributes(linear.name, linear.inputs, linear.outputs, layer.first_tile, target, scale)
+            _replace(graph, use, [*shared.values(), biases[bias]], attributes)
     model.opset_imports[DOMAIN] = OP_VERSION
     # Docstrings and metadata hold stack traces with absolute paths.
     for clean in (RemoveUnusedNodesPass(), RemoveUnusedOpsetsPass(), ClearMetadataAndDocStringPass()):
@@ -91,47 +94,44 @@ def rewrite_host(model: ir.Model, layers: tuple[MappedLayer, ...], target: Targe
 def _initializer(graph: ir.Graph, layer: MappedLayer, name: str) -> ir.Value:
     span = layer.tensors[name]
     shape = ir.Shape(span.shape)
-    full = f"rcompile/{layer.linear.name}/{name}"
+    full = f"{OWN_PREFIX}{layer.linear.name}/{name}"
     tensor = ir.ExternalTensor(layer.file, span.offset, span.length, DTYPES[span.dtype], shape=shape, name=full)
     value = ir.Value(name=full, shape=shape, type=ir.TensorType(DTYPES[span.dtype]), const_value=tensor)
     graph.register_initializer(value)
     return value
 
 
-def _attributes(layer: MappedLayer, target: Target, input_scale: float | None) -> list[ir.Attr]:
-    ints = {
-        "inputs": layer.linear.inputs,
-        "outputs": layer.linear.outputs,
-        "first_tile": layer.first_tile,
+def node_attributes(
+    layer: str, inputs: int, outputs: int, first_tile: int, target: Target, input_scale: float | None
+) -> dict[str, int | float | str]:
+    """The attributes of a node, by name."""
+    return {
+        "layer": layer,
+        "inputs": inputs,
+        "outputs": outputs,
+        "first_tile": first_tile,
         "weight_bits": target.weights.bits,
         "cell_bits": target.cell.bits,
+        "encoding": target.weights.encoding,
         "input_bits": target.input.bits,
+        "input_coding": target.input.coding,
+        "input_scale": input_scale or 0.0,
         "active_rows": target.crossbar.active_rows,
         "adc_bits": target.adc.bits,
-    }
-    # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
-    strings = {
-        "layer": layer.linear.name,
-        "encoding": target.weights.encoding,
-        "input_coding": target.input.coding,
+        # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
         "adc_step_levels": repr(target.adc.step_levels),
         "hrs_levels": repr(target.hrs_levels),
     }
-    return [
-        *(ir.AttrInt64(k, v) for k, v in sorted(ints.items())),
-        *(ir.AttrString(k, v) for k, v in sorted(strings.items())),
-        ir.AttrFloat32("input_scale", input_scale or 0.0),
-    ]
 
 
-def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: list[ir.Attr]) -> None:
+def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: dict[str, int | float | str]) -> None:
     """Put the crossbar node in the place of the product and of the bias Add that it absorbs."""
     new: list[ir.Node] = []
     x = use.x
     if use.dtype != ir.DataType.FLOAT:
         new.append(ir.node("Cast", [x], {"to": ir.DataType.FLOAT.value}, name=f"{use.name}/to_float"))
         x = new[-1].outputs[0]
-    new.append(ir.Node(DOMAIN, OP_TYPE, [x, *constants], attributes, name=use.name))
+    new.append(ir.node(OP_TYPE, [x, *constants], attributes, domain=DOMAIN, name=use.name))
     if use.dtype != ir.DataType.FLOAT:
         new.append(ir.node("Cast", [new[-1].outputs[0]], {"to": use.dtype.value}, name=f"{use.name}/from_float"))
     result = new[-1].outputs[0]
@@ -150,7 +150,7 @@ def _move_constants(graph: ir.Graph, bundle: Path) -> None:
         (value, tensor)
         for value in graph.initializers.values()
         if (tensor := value.const_value) is not None
-        and not str(value.name).startswith("rcompile/")
+        and not str(value.name).startswith(OWN_PREFIX)
         and tensor.dtype != ir.DataType.STRING
     ]
     large = [(value, tensor) for value, tensor in held if tensor.nbytes > INLINE_BYTES]
@@ -164,24 +164,26 @@ def _move_constants(graph: ir.Graph, bundle: Path) -> None:
 
 @dataclass(frozen=True)
 class CrossbarNode:
-    """A CrossbarMatMul node as model.onnx holds it; tensors: (file, offset, length) by tensor name."""
+    """A CrossbarMatMul node as model.onnx holds it. tensors: (file, offset, length) in order, None for one that lies inline."""
 
     name: str
-    layer: str
-    tensors: dict[str, tuple[str, int | None, int | None]]
+    attributes: dict[str, object]
+    tensors: tuple[tuple[str, int | None, int | None] | None, ...]
 
 
 def crossbar_nodes(model: Path) -> list[CrossbarNode]:
-    """Every CrossbarMatMul node of a host graph, and where its tensors lie. Reads no tensor."""
+    """Every CrossbarMatMul node of a host graph, and where its tensors lie. Reads no tensor. Raises BadInputError if it is no ONNX."""
+    try:
+        graph = ir.load(model).graph
+    except Exception as error:  # protobuf and onnx_ir each raise their own
+        raise BadInputError(f"'{model.name}' is not an ONNX model: {error}") from None
     found = []
-    for node in ir.load(model).graph:
-        if (node.domain, node.op_type) != (DOMAIN, OP_TYPE):
-            continue
-        tensors = {}
-        for value in node.inputs[1:]:
-            tensor = value.const_value if value is not None else None
-            if isinstance(tensor, ir.ExternalTensor):
-                tensors[str(tensor.name).rsplit("/", 1)[1]] = (str(tensor.location), tensor.offset, tensor.length)
-        layer = node.attributes["layer"].as_string() if "layer" in node.attributes else ""
-        found.append(CrossbarNode(str(node.name), layer, tensors))
+    for node in graph:
+        if (node.domain, node.op_type) == (DOMAIN, OP_TYPE):
+            constants = [None if value is None else value.const_value for value in node.inputs[1:]]
+            spans = tuple(
+                (str(t.location), t.offset, t.length) if isinstance(t, ir.ExternalTensor) else None for t in constants
+            )
+            attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+            found.append(CrossbarNode(str(node.name), attributes, spans))
     return found

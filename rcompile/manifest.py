@@ -34,7 +34,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class FileEntry(_Part):
@@ -114,7 +114,7 @@ class LedgerRow(_Part):
     layer: str
     crossbars_dense: Count
     crossbars: Count
-    cells: Count = Field(description="cells of the crossbars that the layer takes")
+    cells: Positive = Field(description="cells of the crossbars that the layer takes")
     cells_used: Count = Field(description="cells at the crossing of a driven wordline and a used bitline")
 
 
@@ -128,7 +128,7 @@ class Manifest(_Part):
     source: Source
     options: Options
     passes: tuple[str, ...]
-    ledger: tuple[LedgerRow, ...]
+    ledger: Annotated[tuple[LedgerRow, ...], Field(min_length=1)]
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
     unmapped: tuple[UnmappedEntry, ...]
     files: dict[BundlePath, FileEntry]
@@ -174,7 +174,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BadInputError(
             f"'{folder}' is not a bundle: it has no {MANIFEST}. Give the directory that `rcompile MODEL.onnx -o DIR` wrote."
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise BadInputError(f"cannot read '{path}': {error}. Compile the model again.") from None
     version = data.get("format_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:

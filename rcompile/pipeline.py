@@ -12,7 +12,7 @@ from rcompile import emit
 from rcompile.calibrate import calibrate, input_scale_mode, samples_digest
 from rcompile.compact import compact
 from rcompile.encode import encode
-from rcompile.frontend import Linear, Unmapped, find_linears, read_model
+from rcompile.frontend import Linear, Unmapped, find_linears, opset_version, read_model
 from rcompile.host import rewrite_host
 from rcompile.manifest import Manifest, Options
 from rcompile.place import place
@@ -81,7 +81,7 @@ def compile_model(
     with new_bundle(bundle, force) as folder:
         written = emit.write_layers(folder, works, input_scales, hardware)
         kept = emit.copy_source(source, graph, folder) if keep_source else None
-        opset = graph.opset_imports[""]
+        opset = opset_version(graph) or 0
         emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, folder))
         manifest = emit.write_manifest(folder, hardware, source, opset, kept, options, STAGES, written, found.unmapped)
     return Compiled(hardware, stop_after, written.summaries, found.unmapped, manifest, bundle)

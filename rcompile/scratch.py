@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,14 @@ from rcompile.manifest import MANIFEST
 
 def check_output(out: Path, force: bool) -> None:
     """Refuse, before any work is done, to write where something is that must not be lost."""
-    if not out.exists() and not out.is_symlink():
+    try:
+        _remove_abandoned(out.absolute())
+        out.exists()
+    except OSError as error:
+        raise UsageError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
+    if out.is_symlink():
+        raise UsageError(f"'{out}' is a symbolic link. Give the directory that it names.")
+    if not out.exists():
         if not out.absolute().parent.is_dir():
             raise UsageError(
                 f"cannot write '{out}': its parent directory does not exist. Make it, or choose another -o."
@@ -33,7 +41,6 @@ def check_output(out: Path, force: bool) -> None:
 def new_bundle(out: Path, force: bool) -> Iterator[Path]:
     """A scratch directory beside `out` that takes its place when the block ends well, and vanishes when it does not."""
     out = out.absolute()
-    _remove_abandoned(out)
     scratch = out.parent / f".{out.name}.partial-{os.getpid()}"
     try:
         scratch.mkdir()
@@ -45,9 +52,7 @@ def new_bundle(out: Path, force: bool) -> Iterator[Path]:
             raise BadInputError(
                 f"the disk is full: '{out}' was not written, and nothing is left behind. Free space, or choose another -o."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise BadInputError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from error
-        raise
+        raise BadInputError(f"cannot write '{out}': {error}. Choose another -o.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -68,8 +73,13 @@ def _put_in_place(scratch: Path, out: Path, force: bool) -> None:
 
 
 def _remove_abandoned(out: Path) -> None:
-    """Scratch directories of compiles to the same place that were killed."""
-    for path in out.parent.glob(f".{out.name}.partial-*"):
+    """Clear up after compiles to the same place that were killed: half-written directories, and a bundle set aside for its successor."""
+    name = glob.escape(out.name)
+    for path in [*out.parent.glob(f".{name}.partial-*"), *out.parent.glob(f".{name}.previous-*")]:
         pid = path.name.rpartition("-")[2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
+        if not pid.isdecimal() or not Path("/proc").is_dir() or Path(f"/proc/{pid}").exists():
+            continue
+        if ".previous-" in path.name and not out.exists():
+            path.rename(out)
+        else:
             shutil.rmtree(path, ignore_errors=True)

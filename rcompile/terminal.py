@@ -36,6 +36,11 @@ class Commands(DefaultGroup):
             sys.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except OSError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            sys.exit(RcompileError.exit_code)
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
@@ -49,7 +54,7 @@ class Commands(DefaultGroup):
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr, on a terminal only."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda what, done, total: None
         return
     from rich.console import Console
@@ -65,5 +70,8 @@ def stdout_console() -> Any:
     """A rich console on stdout."""
     from rich.console import Console
 
-    # Piped tables must not be cut at 80 columns.
-    return Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=200)
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without shades or umlauts shows question marks
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    # Names may look like markup, and piped tables must not be cut at 80 columns.
+    return Console(markup=False, width=None if on_terminal else 200)

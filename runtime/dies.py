@@ -40,6 +40,9 @@ class Die:
     sa1: float = 0.0
 
     def __post_init__(self) -> None:
+        # NumPy's scalars are welcome, and plain numbers from here on.
+        for name, kind in (("seed", int), ("sa0", float), ("sa1", float)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
         if not 0 <= self.seed < 1 << 64:
             raise UsageError(f"die seed {self.seed} is not in 0 .. 2^64 - 1.")
         if not (0 <= self.sa0 <= 1 and 0 <= self.sa1 <= 1 and self.sa0 + self.sa1 <= 1):

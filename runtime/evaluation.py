@@ -16,7 +16,7 @@ from rcompile.text import Feeds, TextEncoder, session_inputs
 from runtime.baseline import int8_session
 from runtime.dies import Die, MeasuredDie
 from runtime.glue import TASKS, Examples, Task, load_examples
-from runtime.session import load
+from runtime.session import load, quiet_options
 
 BATCH = 32
 Progress = Callable[[str, int, int], None]
@@ -112,8 +112,7 @@ def source_file(bundle: Bundle) -> Path:
 def source_session(bundle: Bundle, threads: int = 0) -> ort.InferenceSession:
     """The source model that the bundle holds, in plain ONNX Runtime. Raises BadInputError if it holds none or it does not run."""
     path = source_file(bundle)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options = quiet_options(threads)
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises one class a status code
@@ -147,7 +146,12 @@ def _scores(
     name = "logits" if "logits" in outputs else outputs[0]
     logits: np.ndarray | None = None
     for done, (rows, feeds) in enumerate(batches, 1):
-        (values,) = session.run([name], feeds)
+        try:
+            (values,) = session.run([name], feeds)
+        except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+            raise BadInputError(
+                f"the model refuses what its tokenizer makes of the texts: {error}. Is it the tokenizer.json of this model?"
+            ) from None
         if values.ndim != 2 or values.shape[1] != task.labels:
             shape: Any = list(values.shape[1:])
             raise BadInputError(

@@ -150,11 +150,14 @@ def _from_folder(task: Task, folder: Path) -> tuple[dict[str, list[Any]], str]:
     path = found[0]
     if path.suffix == ".tsv":
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        except (OSError, ValueError, csv.Error) as error:
             raise BadInputError(f"cannot read '{path}': {error}.") from None
-        return {c: [row[c] for row in rows] for c in (rows[0] if rows else ())}, f"'{path}'"
+        for line, row in enumerate(rows, 2):
+            if len(row) != len(header):
+                raise BadInputError(f"'{path}', line {line}: {len(row)} columns, the header has {len(header)}.")
+        return {column: [row[i] for row in rows] for i, column in enumerate(header)}, f"'{path}'"
     try:
         import pyarrow.parquet
     except ImportError:

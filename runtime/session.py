@@ -19,6 +19,7 @@ from runtime.dies import Die, MeasuredDie, die_options
 from runtime.library import device, native
 
 _tokens = itertools.count(1)
+MAX_THREADS = 1024
 DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -56,7 +57,10 @@ class CrossbarSession(ort.InferenceSession):
 
     def set_die(self, die: Die | MeasuredDie | None) -> None:
         """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with."""
-        self.set_ep_dynamic_options(die_options(die))
+        try:
+            self.set_ep_dynamic_options(die_options(die))
+        except Exception as error:  # onnxruntime raises one class a status code
+            raise BadInputError(f"the session refuses the die, and keeps the one it has: {error}") from None
         self.die = die
 
     def report(self) -> tuple[LayerReport, ...]:
@@ -83,8 +87,10 @@ class CrossbarSession(ort.InferenceSession):
             value = feed[name]
             if not isinstance(value, np.ndarray):
                 continue
-            if len(info.shape) != value.ndim or any(
-                isinstance(d, int) and d != n for d, n in zip(info.shape, value.shape, strict=True)
+            # A shape that the model does not declare reads as empty.
+            if info.shape and (
+                len(info.shape) != value.ndim
+                or any(isinstance(d, int) and d != n for d, n in zip(info.shape, value.shape, strict=True))
             ):
                 raise BadInputError(
                     f"input '{name}' has shape {list(value.shape)}; the model takes {list(info.shape)}."
@@ -96,10 +102,11 @@ class CrossbarSession(ort.InferenceSession):
                 )
 
 
-def _quiet_options() -> ort.SessionOptions:
+def quiet_options(threads: int = 0) -> ort.SessionOptions:
+    """Options of a session that logs errors only: ONNX Runtime warns of nodes on two providers, which is what a bundle is for."""
     options = ort.SessionOptions()
-    # ONNX Runtime warns that nodes lie on two providers, which is what a bundle is for.
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised as well
+    options.intra_op_num_threads = threads
     return options
 
 
@@ -118,9 +125,9 @@ def load(
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     opened.verify(opened.runtime_files())
-    options = session_options or _quiet_options()
-    if threads < 0:
-        raise UsageError(f"threads is {threads}; give 0 for all cores, or a positive number.")
+    if not 0 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")
+    options = session_options or quiet_options(threads)
     provider = dict(provider_options or {})
     if threads:
         options.intra_op_num_threads = threads

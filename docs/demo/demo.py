@@ -13,7 +13,7 @@ import os
 import statistics
 from pathlib import Path
 
-from rcompile import compile_model
+from rcompile import RcompileError, compile_model
 from rcompile.show import to_json
 from runtime import Die, evaluate
 from runtime.evaluation import Evaluation
@@ -92,15 +92,13 @@ def main(out: Path, data: Path | None) -> None:
         f"compiled {len(compiled.layers)} linears onto {total.crossbars:,} crossbars ({total.cells_used:,} cells): {out / 'none'}\n"
     )
     chosen = [die for share in FAULT_SHARES for die in dies(share)]
-    sources = {"our sentences": HERE} | ({"SST-2": data} if data else {})
-    results = {
-        name: evaluate(out / "none", "sst2", data=folder, dies=chosen, int8=True) for name, folder in sources.items()
-    }
-    tables = "\n".join(markdown(result, name) for name, result in results.items())
-    print(tables)
-    (out / "accuracy.md").write_text(tables)
-    (out / "accuracy.json").write_text(to_json(results) + "\n")
-    plot(results, out / "accuracy.svg")
+    results: dict[str, Evaluation] = {}
+    for name, folder in ({"our sentences": HERE} | ({"SST-2": data} if data else {})).items():
+        results[name] = evaluate(out / "none", "sst2", data=folder, dies=chosen, int8=True)
+        print(markdown(results[name], name), flush=True)
+        (out / "accuracy.md").write_text("\n".join(markdown(result, n) for n, result in results.items()))
+        (out / "accuracy.json").write_text(to_json(results) + "\n")
+        plot(results, out / "accuracy.svg")
     print(f"saved as {out / 'accuracy.md'}, .json and .svg")
 
 
@@ -110,4 +108,7 @@ if __name__ == "__main__":
     glue = os.environ.get("RCOMPILE_GLUE")
     parser.add_argument("--data", type=Path, default=Path(glue) if glue else None, help="folder of GLUE data")
     arguments = parser.parse_args()
-    main(arguments.out, arguments.data)
+    try:
+        main(arguments.out, arguments.data)
+    except RcompileError as error:
+        raise SystemExit(f"error: {error}") from None

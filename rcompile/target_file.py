@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from rcompile.errors import BadInputError
 from rcompile.target import Target, describe
@@ -16,49 +17,51 @@ from rcompile.target import Target, describe
 # Constraints between keys. The docstring is the user's message; the value returned, if any, is what offends.
 
 
-def operation_unit_fits(target: Target) -> tuple[str, object] | None:
+# A constraint between keys returns the offending keys with their values; its docstring is the user's message.
+Offending = dict[str, object]
+
+
+def operation_unit_fits(target: Target) -> Offending:
     """active_rows must not exceed rows: an operation unit is a group of one crossbar's wordlines."""
-    return (
-        ("crossbar.active_rows", target.crossbar.active_rows)
-        if target.crossbar.active_rows > target.crossbar.rows
-        else None
-    )
+    active = target.crossbar.active_rows
+    return {"crossbar.active_rows": active} if active > target.crossbar.rows else {}
 
 
-def one_output_fits(target: Target) -> tuple[str, object] | None:
+def one_output_fits(target: Target) -> Offending:
     """cols must hold all bitlines of one output (slices x polarities): widen the crossbar, use more bits a cell or fewer weight bits."""
-    return ("crossbar.cols", target.crossbar.cols) if target.crossbar.cols < target.bitlines_per_output else None
+    cols = target.crossbar.cols
+    return {"crossbar.cols": cols} if cols < target.bitlines_per_output else {}
 
 
-def lrs_conducts_more(target: Target) -> tuple[str, object] | None:
+def lrs_conducts_more(target: Target) -> Offending:
     """g_lrs_siemens must exceed g_hrs_siemens: LRS is the low-resistance state."""
+    g_lrs = target.cell.g_lrs_siemens
+    return {"cell.g_lrs_siemens": g_lrs} if g_lrs <= target.cell.g_hrs_siemens else {}
+
+
+def leakage_is_small(target: Target) -> Offending:
+    """a level-0 cell must leak at most 4096 levels, top * g_hrs / (g_lrs - g_hrs): widen the gap between the two conductances."""
+    cell = target.cell
     return (
-        ("cell.g_lrs_siemens", target.cell.g_lrs_siemens)
-        if target.cell.g_lrs_siemens <= target.cell.g_hrs_siemens
-        else None
+        {"cell.g_hrs_siemens": cell.g_hrs_siemens}
+        if cell.g_lrs_siemens > cell.g_hrs_siemens and target.hrs_levels > 4096
+        else {}
     )
 
 
-def leakage_is_small(target: Target) -> tuple[str, object] | None:
-    """a level-0 cell must leak at most 4096 levels: top * g_hrs / (g_lrs - g_hrs). Widen the gap between g_hrs_siemens and g_lrs_siemens."""
-    if target.cell.g_lrs_siemens <= target.cell.g_hrs_siemens or target.hrs_levels <= 4096:
-        return None
-    return "cell.g_hrs_siemens", target.cell.g_hrs_siemens
-
-
-def fault_rates_are_shares(target: Target) -> tuple[str, object] | None:
+def fault_rates_are_shares(target: Target) -> Offending:
     """sa0_rate + sa1_rate must not exceed 1: a cell is stuck one way."""
-    total = target.faults.sa0_rate + target.faults.sa1_rate
-    return ("faults.sa1_rate", target.faults.sa1_rate) if total > 1 else None
+    faults = target.faults
+    return {"faults.sa1_rate": faults.sa1_rate} if faults.sa0_rate + faults.sa1_rate > 1 else {}
 
 
-def sources_name_keys(target: Target) -> tuple[str, object] | None:
-    """every key under [sources] must be a key of this target, written section.key."""
-    unknown = [k for k in target.sources if k not in {row.key for row in describe(target)}]
-    return ("sources", unknown[0]) if unknown else None
+def sources_name_keys(target: Target) -> Offending:
+    """a source must name a key of this target, written section.key."""
+    known = {row.key for row in describe(target)}
+    return {f"sources.{key}": text for key, text in target.sources.items() if key not in known}
 
 
-CONSTRAINTS: tuple[Callable[[Target], tuple[str, object] | None], ...] = (
+CONSTRAINTS: tuple[Callable[[Target], Offending], ...] = (
     operation_unit_fits,
     one_output_fits,
     lrs_conducts_more,
@@ -107,24 +110,36 @@ def parse_target(source: str, where: str) -> Target:
         data = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise BadInputError(f"target '{where}' is not valid TOML: {error}.") from None
+    errors: list[tuple[str, str]] = []
     try:
         target = Target.model_validate(data)
     except ValidationError as error:
-        _raise_all(
-            where,
-            source,
-            ((".".join(map(str, e["loc"])), f"{e['msg']} (got {_short(e['input'])})") for e in error.errors()),
-        )
-    broken = [(c.__doc__ or "", c(target)) for c in CONSTRAINTS]
-    _raise_all(where, source, ((at[0], f"{message} (got {at[1]!r})") for message, at in broken if at is not None))
+        errors = [(".".join(map(str, e["loc"])), f"{e['msg']} (got {_short(e['input'])})") for e in error.errors()]
+        target = _sound_part(data)
+    for constraint in CONSTRAINTS:
+        # A constraint on a key that is wrong by itself has nothing to say.
+        with suppress(AttributeError):
+            errors += [
+                (key, f"{constraint.__doc__} (got {_short(value)})") for key, value in constraint(target).items()
+            ]
+    _raise_all(where, source, errors)
     return target
+
+
+def _sound_part(data: dict[str, Any]) -> Target:
+    """The sections that are valid by themselves."""
+    sections: dict[str, Any] = {}
+    for name, field in Target.model_fields.items():
+        with suppress(ValidationError, KeyError):
+            sections[name] = TypeAdapter(field.rebuild_annotation()).validate_python(data[name])
+    return Target.model_construct(**sections)
 
 
 def _short(value: object) -> str:
     return "nothing" if isinstance(value, dict) else repr(value)[:60]
 
 
-def _raise_all(where: str, source: str, errors: Iterator[tuple[str, str]]) -> Any:
+def _raise_all(where: str, source: str, errors: list[tuple[str, str]]) -> None:
     lines = [f"  {where}:{_line_of(source, key)}: {key}: {message}" for key, message in errors]
     if lines:
         count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
@@ -137,7 +152,7 @@ def _raise_all(where: str, source: str, errors: Iterator[tuple[str, str]]) -> An
 
 def _line_of(source: str, key: str) -> int:
     """Line of a dotted key, of its section where the key is missing, else 1."""
-    section, _, name = key.rpartition(".")
+    section, _, name = key.partition(".") if "." in key else ("", "", key)
     current, section_line = "", 1
     for number, line in enumerate(source.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):

@@ -117,7 +117,10 @@ def test_nine_tasks() -> None:
         ("sentence\tlabel\nw1 w2\t7\n", "label 7; sst2 has labels 0 .. 1"),
         ("sentence\tlabel\nw1 w2\tgood\n", "not numbers"),
         ("text\tlabel\nw1\t1\n", "has no column sentence"),
-        ("sentence\tlabel\n", "no column|no example"),
+        ("sentence\tlabel\n", "no example"),
+        ("sentence\tlabel\nw1\t1\textra\nw2\t0\n", "line 2: 3 columns, the header has 2"),
+        ("label\tsentence\n1\n", "line 2: 1 columns, the header has 2"),
+        ("", "cannot read"),
     ],
 )
 def test_wrong_data(bundle: Path, tmp_path: Path, content: str, message: str) -> None:

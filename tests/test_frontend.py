@@ -145,6 +145,88 @@ def test_tied_weights_are_one_layer_also_where_the_exporter_stored_them_twice(tm
     assert [len(linear.uses) for linear in found.linears] == [2, 1, 1]
 
 
+def dequantized(name: str, scale: str, zero: str | None = None, **attributes: object) -> onnx.NodeProto:
+    return node("DequantizeLinear", ["w", scale, *([zero] if zero else [])], name, **attributes)
+
+
+@pytest.mark.parametrize("differs_in", ["zero point", "axis", "cast"])
+def test_matrices_made_differently_of_one_tensor_are_not_tied(differs_in: str, tmp_path: Path) -> None:
+    codes = RNG.integers(-100, 100, (12, 12)).astype(np.int8)
+    constants = {"w": codes, "s": RNG.uniform(0.1, 1, 12).astype(np.float32), "z": np.full(12, 9, np.int8), "v": WEIGHT}
+    if differs_in == "zero point":
+        makers = [dequantized("a", "s", axis=1), dequantized("b", "s", "z", axis=1)]
+    elif differs_in == "axis":
+        makers = [dequantized("a", "s", axis=1), dequantized("b", "s", axis=0)]
+    else:
+        constants["w"] = RNG.normal(0, 1, (12, 12)).astype(np.float32)
+        makers = [
+            node("Identity", ["w"], "a"),
+            node("Cast", ["w"], "w16", to=TensorProto.FLOAT16),
+            node("Cast", ["w16"], "b", to=TensorProto.FLOAT),
+        ]
+    products = [node("MatMul", ["x", "a"], "p"), node("MatMul", ["p", "b"], "q"), node("MatMul", ["q", "v"], "y")]
+    found = find(tmp_path, [*makers, *products], constants)
+    assert [len(linear.uses) for linear in found.linears] == [1, 1, 1]
+    first, second = (linear.weight.read().dequantized() for linear in found.linears[:2])
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("computed", ["scale", "zero point", "scale of an input"])
+def test_a_computed_quantization_stays_on_the_host(computed: str, tmp_path: Path) -> None:
+    """Not followed, and never guessed: the other linear is compiled, this one listed."""
+    square = RNG.normal(0, 1, (12, 12)).astype(np.float32)
+    constants = {"w": CODES, "s": SCALE, "z": np.zeros(8, np.int8), "v": square}
+    if computed == "scale":
+        makers = [node("Mul", ["s", "s"], "s2"), dequantized("a", "s2", axis=1)]
+    elif computed == "zero point":
+        makers = [node("Add", ["z", "z"], "z2"), dequantized("a", "s", "z2", axis=1)]
+    else:
+        makers = [node("ReduceMax", ["x"], "s2", axes=[0, 1, 2], keepdims=0), dequantized("a", "s2")]
+    found = find(tmp_path, [*makers, node("MatMul", ["x", "v"], "p"), node("MatMul", ["p", "a"], "y")], constants)
+    assert [linear.name for linear in found.linears] == ["fc.MatMul"]
+    (left,) = found.unmapped
+    expected = "both operands are activations" if "input" in computed else "is made by DequantizeLinear"
+    assert expected in left.reason
+
+
+def test_products_in_subgraphs_are_listed(tmp_path: Path) -> None:
+    branch = helper.make_graph(
+        [node("MatMul", ["x", "w"], "inner"), node("Add", ["inner", "b"], "out")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["b", "t", 8])],
+    )
+    nodes = [
+        node("MatMul", ["x", "w"], "p"),
+        helper.make_node("If", ["flag"], ["q"], then_branch=branch, else_branch=branch, name="if"),
+        node("Add", ["p", "q"], "y"),
+    ]
+    found = find(tmp_path, nodes, {"w": WEIGHT, "b": BIAS, "flag": np.array(True)})
+    assert len(found.linears) == 1
+    assert {u.reason for u in found.unmapped} == {"it lies in a subgraph"}
+
+
+def test_a_bias_inside_a_subgraph_is_not_absorbed(tmp_path: Path) -> None:
+    branch = helper.make_graph(
+        [node("Add", ["p", "b"], "out")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["b", "t", 8])],
+    )
+    nodes = [
+        node("MatMul", ["x", "w"], "p"),
+        helper.make_node("If", ["flag"], ["y"], then_branch=branch, else_branch=branch, name="if"),
+    ]
+    (linear,) = find(tmp_path, nodes, {"w": WEIGHT, "b": BIAS, "flag": np.array(True)}).linears
+    assert linear.uses[0].tail is None
+
+
+def test_gemm_that_ignores_its_bias(tmp_path: Path) -> None:
+    gemm = node("Gemm", ["x", "w", "b"], "y", beta=0.0)
+    (linear,) = find(tmp_path, [gemm], {"w": WEIGHT, "b": np.full(8, np.nan, np.float32)}, rank=2).linears
+    assert linear.uses[0].bias is None
+
+
 def test_products_that_stay_on_the_host_say_why(tmp_path: Path) -> None:
     nodes = [
         node("Transpose", ["x"], "xt", perm=[0, 2, 1]),

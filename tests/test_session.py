@@ -14,6 +14,7 @@ from small_models import save_model
 
 import runtime
 from rcompile import compile_model
+from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
 from runtime.library import PROVIDER, device
 
@@ -68,6 +69,36 @@ def test_clean_crossbars_compute_the_quantized_model(bundle: Path, classifier_on
     np.testing.assert_allclose(runtime.load(bundle).run(None, FEEDS)[0], wanted, rtol=1e-4)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_linears_in_a_row(bias: bool, tmp_path: Path) -> None:
+    """Each linear's result is the next one's input, and one weight serves twice: all of it against NumPy."""
+    rng = np.random.default_rng(0)
+    constants = {name: rng.normal(0, 0.3, (16, 16)).astype(np.float32) for name in ("a.weight", "b.weight")}
+    nodes, value = [], "x"
+    for i, weight in enumerate(("a.weight", "b.weight", "a.weight")):
+        nodes.append(helper.make_node("MatMul", [value, weight], [f"p{i}"], name=f"/{i}/MatMul"))
+        value = f"p{i}"
+        if bias:
+            constants[f"bias{i}"] = rng.normal(0, 1, 16).astype(np.float32)
+            nodes.append(helper.make_node("Add", [value, f"bias{i}"], [f"q{i}"], name=f"/{i}/Add"))
+            value = f"q{i}"
+    nodes[-1].output[0] = "y"
+    shapes = ({"x": (TensorProto.FLOAT, ["b", 16])}, {"y": (TensorProto.FLOAT, ["b", 16])})
+    manifest = compile_model(
+        save_model(tmp_path / "m.onnx", nodes, constants, *shapes), "reram128x128", tmp_path / "bundle"
+    ).manifest
+    assert [len(layer.nodes) for layer in manifest.layers] == [2, 1]
+    assert not [problem for _, found in Bundle.open(tmp_path / "bundle").check() for problem in found]
+    x = rng.normal(0, 1, (5, 16)).astype(np.float32)
+    wanted = x
+    for i, weight in enumerate(("a.weight", "b.weight", "a.weight")):
+        weight_scale = np.abs(constants[weight]).max(axis=0) / 127
+        scale = np.abs(wanted).max(axis=1, keepdims=True) / 127
+        product = np.rint(wanted / scale) @ np.rint(constants[weight] / weight_scale)
+        wanted = product * scale * weight_scale + (constants[f"bias{i}"] if bias else 0)
+    np.testing.assert_allclose(runtime.load(tmp_path / "bundle").run(None, {"x": x})[0], wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_dimensions_without_names(tmp_path: Path) -> None:
     """The shape of a crossbar product feeds a Reshape, as in exported attention: unknown sizes must stay unknown."""
     constants = {
@@ -117,18 +148,23 @@ def test_two_sessions_keep_their_own_dies(bundle: Path) -> None:
     assert not np.array_equal(first.run(None, FEEDS)[0], second.run(None, FEEDS)[0])
 
 
-def test_runs_in_flight_see_one_die_or_the_other(bundle: Path) -> None:
-    session = runtime.load(bundle)
-    allowed = {session.run(None, FEEDS)[0].tobytes()}
-    session.set_die(FAULTY)
-    allowed.add(session.run(None, FEEDS)[0].tobytes())
-    layers = {e.name: e for e in session.bundle.manifest.layers}
+def test_runs_in_flight_see_one_die_or_the_other(linear_onnx: Path, tmp_path: Path) -> None:
+    """One layer, so that a run cannot straddle a change."""
+    compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
+    session, feeds = (
+        runtime.load(tmp_path / "bundle"),
+        {"x": np.random.default_rng(0).normal(0, 1, (1, 9, 40)).astype(np.float32)},
+    )
+    allowed = set()
+    for die in (None, FAULTY):
+        session.set_die(die)
+        allowed.add(session.run(None, feeds)[0].tobytes())
+    assert len(allowed) == 2
     seen: set[bytes] = set()
 
     def run() -> None:
-        # One product each, so that a run cannot straddle a change.
         for _ in range(200):
-            seen.add(session.run(["logits"], FEEDS)[0].tobytes())
+            seen.add(session.run(None, feeds)[0].tobytes())
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -138,10 +174,7 @@ def test_runs_in_flight_see_one_die_or_the_other(bundle: Path) -> None:
         session.set_die(FAULTY)
     for thread in threads:
         thread.join()
-    assert len(layers) == 3
-    # Three layers change one after another, so a run may mix them: at most 2^3 results, all finite.
-    assert len(seen) <= 8
-    assert all(np.isfinite(np.frombuffer(b, np.float32)).all() for b in seen)
+    assert seen <= allowed
 
 
 @pytest.mark.parametrize(
@@ -156,6 +189,20 @@ def test_a_die_that_is_refused_leaves_the_old_one(bundle: Path, bad: str) -> Non
     with pytest.raises(Exception, match=r"rcompile|die|layer"):
         session.set_ep_dynamic_options(options)
     np.testing.assert_array_equal(session.run(None, FEEDS)[0], before)
+
+
+def test_dies_from_numpy_numbers_and_dies_that_do_not_fit(bundle: Path) -> None:
+    session = runtime.load(bundle)
+    session.set_die(runtime.Die(np.int64(1), np.float64(0.02), np.float32(0.5)))
+    assert session.die == runtime.Die(1, 0.02, 0.5)
+    with pytest.raises(BadInputError, match="keeps the one it has"):
+        session.set_die(runtime.MeasuredDie({"up": np.zeros((1, 2, 3), np.uint8)}))
+    assert session.die == runtime.Die(1, 0.02, 0.5)
+
+
+def test_a_bad_provider_option_is_an_error_and_no_silent_cpu_session(bundle: Path) -> None:
+    with pytest.raises(BadInputError, match="isa"):
+        runtime.load(bundle, provider_options={"isa": "abacus"})
 
 
 @pytest.mark.parametrize(

@@ -170,17 +170,18 @@ def evaluate(
     quiet: bool,
 ) -> None:
     """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
+    from rcompile import show
     from rcompile.bundle import Bundle
     from runtime.dies import chosen_dies
     from runtime.evaluation import evaluate as run
-    from runtime.show import print_evaluation, to_json
+    from runtime.show import print_evaluation
 
     opened = Bundle.open(bundle)
     dies = chosen_dies(opened, sa0, sa1, seeds, maps)
     with progress_bar(quiet or as_json) as progress:
         result = run(opened, task, data=data, dies=dies, int8=int8, limit=limit, threads=threads, progress=progress)
     if as_json:
-        click.echo(to_json(result))
+        click.echo(show.to_json(result))
     else:
         print_evaluation(result, stdout_console())
 
@@ -195,16 +196,14 @@ def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
     from rcompile.bundle import Bundle
 
     opened = Bundle.open(bundle)
-    if tile is None:
-        click.echo(show.to_json(show.bundle_summary(opened))) if as_json else show.print_bundle(
-            opened, stdout_console()
-        )
-        return
-    layer, index = opened.tile(tile)
-    target = opened.manifest.target
-    click.echo(show.to_json(show.tile_summary(layer, index, target))) if as_json else show.print_tile(
-        layer, index, target, stdout_console()
-    )
+    if tile is None and as_json:
+        click.echo(show.to_json(show.bundle_summary(opened)))
+    elif tile is None:
+        show.print_bundle(opened, stdout_console())
+    elif as_json:
+        click.echo(show.to_json(show.tile_summary(*opened.tile(tile), opened.manifest.target)))
+    else:
+        show.print_tile(*opened.tile(tile), opened.manifest.target, stdout_console())
 
 
 @main.command()
@@ -235,9 +234,10 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     from rcompile.bundle import diff as compare
 
     found = compare(Bundle.open(a), Bundle.open(b))
-    click.echo(show.to_json({"same": found.same, **vars(found)})) if as_json else show.print_difference(
-        found, stdout_console()
-    )
+    if as_json:
+        click.echo(show.to_json({"same": found.same, **vars(found)}))
+    else:
+        show.print_difference(found, stdout_console())
     sys.exit(0 if found.same else FAILED)
 
 
@@ -295,7 +295,10 @@ def show_target(target: str, as_json: bool) -> None:
     from rcompile.target_file import load_target
 
     loaded = load_target(target)
-    click.echo(show.to_json(loaded)) if as_json else show.print_target(loaded, stdout_console())
+    if as_json:
+        click.echo(show.to_json(loaded))
+    else:
+        show.print_target(loaded, stdout_console())
 
 
 @targets.command("check")

@@ -9,12 +9,6 @@ class RcompileError(Exception):
     exit_code = 3
 
 
-class CheckFailedError(RcompileError):
-    """A bundle is not what its manifest says."""
-
-    exit_code = 1
-
-
 class UsageError(RcompileError):
     """The command or call asks for something that does not fit together."""
 

@@ -6,10 +6,8 @@ import statistics
 
 from rich.console import Console
 
-from rcompile.show import table, to_json
+from rcompile.show import table
 from runtime.evaluation import Evaluation
-
-__all__ = ["print_evaluation", "to_json"]
 
 
 def print_evaluation(result: Evaluation, console: Console) -> None:
@@ -18,14 +16,24 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}",
         highlight=False,
     )
-    rows = table("model", "SA0", "SA1", "score", right=frozenset({1, 2, 3}))
-    rows.add_row("source, fp32", "", "", "-" if result.source is None else f"{result.source:.2f}")
+    parts = list(result.metrics["clean"] or ())
+    parts = parts if len(parts) > 1 else []  # several metrics: the score is their mean
+    rows = table("model", "SA0", "SA1", "score", *parts, right=frozenset(range(1, 4 + len(parts))))
+
+    def add(name: str, sa0: str, sa1: str, score: float | None, metrics: dict[str, float] | None) -> None:
+        points = [
+            "-" if value is None else f"{value:.2f}"
+            for value in (score, *((metrics or {}).get(part) for part in parts))
+        ]
+        rows.add_row(name, sa0, sa1, *points)
+
+    add("source, fp32", "", "", result.source, result.metrics["source"])
     if result.int8 is not None:
-        rows.add_row("ONNX Runtime, int8", "", "", f"{result.int8:.2f}")
-    rows.add_row("crossbars, clean", "0 %", "0 %", f"{result.clean:.2f}")
+        add("ONNX Runtime, int8", "", "", result.int8, result.metrics["int8"])
+    add("crossbars, clean", "0 %", "0 %", result.clean, result.metrics["clean"])
     for die in result.dies:
         name = "measured die" if die.seed is None else f"die {die.seed}"
-        rows.add_row(f"crossbars, {name}", f"{100 * die.sa0:.4g} %", f"{100 * die.sa1:.4g} %", f"{die.score:.2f}")
+        add(f"crossbars, {name}", f"{100 * die.sa0:.4g} %", f"{100 * die.sa1:.4g} %", die.score, die.metrics)
     console.print(rows)
     if len(result.dies) > 1:
         scores = [die.score for die in result.dies]

@@ -156,7 +156,7 @@ def test_the_repository_ships_three_hundred_sentences() -> None:
 
 
 def test_json_has_the_documented_keys(bundle: Path, data: Path) -> None:
-    from runtime.show import to_json
+    from rcompile.show import to_json
 
     result = json.loads(to_json(runtime.evaluate(bundle, "sst2", data=data, dies=[runtime.Die(1, 0.01, 0.02)])))
     assert {"task", "metric", "source", "clean", "dies", "examples"} <= set(result)

@@ -54,5 +54,5 @@ $(VENV)/installed $(OLDEST)/installed: %/installed: build/wheel/built %/bin/pyth
 # Debian's Python may lack ensurepip; virtualenv brings its own.
 $(VENV)/bin/python $(OLDEST)/bin/python: %/bin/python:
 	mkdir -p build
-	$(PYTHON) -m venv $* 2>/dev/null || ( rm -rf $*; $(PYTHON) -m pip install $(PIP_FLAGS) --target build/virtualenv virtualenv \
+	$(PYTHON) -m venv $* 2>/dev/null || ( rm -rf $*; $(PYTHON) -m pip install $(PIP_FLAGS) --upgrade --target build/virtualenv virtualenv \
 	  && PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --quiet $* )

@@ -1,7 +1,9 @@
 """Evaluation: GLUE's own metrics, data from folders, and errors that say what to do."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -128,6 +130,28 @@ def test_wrong_data(bundle: Path, tmp_path: Path, content: str, message: str) ->
     (tmp_path / "d" / "sst2" / "validation.tsv").write_text(content)
     with pytest.raises(BadInputError, match=message):
         runtime.evaluate(bundle, "sst2", data=tmp_path / "d")
+
+
+def test_the_hub_is_the_last_resort(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the `datasets` library, by the names that the hub uses; here a stand-in, for tests have no network."""
+
+    class Split(dict):
+        column_names = ("sentence", "label", "idx")
+
+    asked = []
+
+    def load_dataset(name: str, task: str, split: str) -> Split:
+        asked.append((name, task, split))
+        if task != "sst2":
+            raise ConnectionError("no network")
+        return Split(sentence=["w1 w2", "w3"], label=[0, 1], idx=[0, 1])
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.delenv("RCOMPILE_GLUE", raising=False)
+    assert runtime.evaluate(bundle, "sst2").examples == 2
+    assert asked == [("nyu-mll/glue", "sst2", "validation")]
+    with pytest.raises(BadInputError, match="give a folder with --data, or set RCOMPILE_GLUE"):
+        runtime.evaluate(bundle, "rte")
 
 
 def test_missing_data_say_where_they_should_be(bundle: Path, tmp_path: Path) -> None:

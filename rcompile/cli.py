@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from rcompile import __version__
-from rcompile.terminal import FAILED, Commands, progress_bar, stdout_console
+from rcompile.cli_targets import targets
+from rcompile.terminal import FAILED, JSON, SEEDS, Commands, progress_bar, stdout_console
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 PATH = click.Path(path_type=Path)
 
 
@@ -138,9 +138,9 @@ def compile(
     "--die",
     "seeds",
     multiple=True,
-    type=int,
-    metavar="SEED",
-    help="A virtual die. Repeatable.  [default: 0 if a rate is given, else none]",
+    type=SEEDS,
+    metavar="SEEDS",
+    help="Virtual dies: a seed, or several as 1,2 or 1-10. Repeatable.  [default: 0 if a rate is given, else none]",
 )
 @click.option(
     "--fault-map",
@@ -161,7 +161,7 @@ def evaluate(
     data: Path | None,
     sa0: float | None,
     sa1: float | None,
-    seeds: tuple[int, ...],
+    seeds: tuple[tuple[int, ...], ...],
     maps: tuple[Path, ...],
     int8: bool,
     limit: int | None,
@@ -177,7 +177,7 @@ def evaluate(
     from runtime.show import print_evaluation
 
     opened = Bundle.open(bundle)
-    dies = chosen_dies(opened, sa0, sa1, seeds, maps)
+    dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps)
     with progress_bar(quiet or as_json) as progress:
         result = run(opened, task, data=data, dies=dies, int8=int8, limit=limit, threads=threads, progress=progress)
     if as_json:
@@ -267,47 +267,4 @@ def export(source: str, out: Path, exporter: Any, force: bool) -> None:
     export_model(source, out, exporter=exporter, force=force)
 
 
-@main.group()
-def targets() -> None:
-    """List, show and check hardware targets."""
-
-
-@targets.command("list")
-@JSON
-def list_targets(as_json: bool) -> None:
-    """The targets that ship."""
-    from rcompile import show
-    from rcompile.target_file import load_target, target_names
-
-    loaded = [load_target(name) for name in target_names()]
-    if as_json:
-        click.echo(show.to_json([{"name": t.name, "description": t.description} for t in loaded]))
-    else:
-        click.echo("\n".join(f"{t.name:18} {t.description}" for t in loaded))
-
-
-@targets.command("show")
-@click.argument("target", metavar="NAME|FILE")
-@JSON
-def show_target(target: str, as_json: bool) -> None:
-    """Every key of a target: value, unit, meaning, source."""
-    from rcompile import show
-    from rcompile.target_file import load_target
-
-    loaded = load_target(target)
-    if as_json:
-        click.echo(show.to_json(loaded))
-    else:
-        show.print_target(loaded, stdout_console())
-
-
-@targets.command("check")
-@click.argument("target", metavar="NAME|FILE")
-def check_target(target: str) -> None:
-    """Validate a target file; every error at once, with its line."""
-    from rcompile.target_file import load_target
-
-    loaded = load_target(target)
-    click.echo(
-        f"{loaded.name}: valid; {loaded.bitlines_per_output} bitlines an output, a level-0 cell leaks {loaded.hrs_levels:.4f} levels"
-    )
+main.add_command(targets)

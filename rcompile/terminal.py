@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,43 @@ INTERNAL_ERROR = 70
 INTERRUPTED = 130
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class _Seeds(click.ParamType[tuple[int, ...]]):
+    """Die seeds: 7, or 1,2,5, or 1-10, or any of them joined by commas."""
+
+    name = "seeds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The seeds, in the order given."""
+        if isinstance(value, tuple):
+            return value
+        seeds: list[int] = []
+        for part in value.split(","):
+            first, dash, last = part.partition("-")
+            if (
+                not first.isdecimal()
+                or (dash and not last.isdecimal())
+                or int(last or first) - int(first) not in range(MAX_DIES)
+            ):
+                self.fail(f"'{part}' is no seed and no range of up to {MAX_DIES} seeds such as 1-10.", param, ctx)
+            seeds.extend(range(int(first), int(last or first) + 1))
+        return tuple(seeds)
+
+
+MAX_DIES = 100_000
+SEEDS = _Seeds()
+
+
 class Commands(DefaultGroup):
-    """Commands whose errors are one message and a stable exit code."""
+    """Commands whose errors are one message and a stable exit code, and that take --debug in any place."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> Any:
+        """Run the command line."""
+        given = list(sys.argv[1:] if args is None else args)
+        debug = ["--debug"] if "--debug" in given else []
+        return super().main([*debug, *(a for a in given if a != "--debug")], *rest, **named)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""

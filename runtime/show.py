@@ -27,7 +27,7 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         ]
         rows.add_row(name, sa0, sa1, *points)
 
-    add("source, fp32", "", "", result.source, result.metrics["source"])
+    add("source model", "", "", result.source, result.metrics["source"])
     if result.int8 is not None:
         add("ONNX Runtime, int8", "", "", result.int8, result.metrics["int8"])
     add("crossbars, clean", "0 %", "0 %", result.clean, result.metrics["clean"])

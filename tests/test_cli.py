@@ -122,8 +122,13 @@ def test_evaluate_prints_json(bundle: Path, tmp_path: Path) -> None:
     )
     report = json.loads(run(*arguments, "--json").stdout)
     assert [(d["seed"], d["sa0"], d["sa1"]) for d in report["dies"]] == [(3, 0.01, 0.05), (4, 0.01, 0.05)]
+    several = run(
+        "evaluate", bundle, "--task", "sst2", "--data", data, "--die", "3,7-9", "--die", 1, "--sa1", 0.1, "--json"
+    )
+    assert [d["seed"] for d in json.loads(several.stdout)["dies"]] == [3, 7, 8, 9, 1]
+    assert run("evaluate", bundle, "--task", "sst2", "--data", data, "--die", "9-7").exit_code == USAGE
     text = run(*arguments).stdout
-    assert "source, fp32" in text
+    assert "source model" in text
     assert "2 dies: mean" in text
 
 
@@ -508,6 +513,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    result = run("--debug", "compile", tmp_path / "none.onnx", "--target", "reram128x128")
-    assert result.exception is not None
-    assert not isinstance(result.exception, SystemExit)
+    arguments = ("compile", tmp_path / "none.onnx", "--target", "reram128x128")
+    for result in (run("--debug", *arguments), run(*arguments, "--debug"), run(*arguments[1:], "--debug")):
+        assert result.exception is not None
+        assert not isinstance(result.exception, SystemExit)

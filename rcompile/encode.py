@@ -16,23 +16,20 @@ def encode(linear: QuantizedLinear, placement: Placement, target: Target) -> Til
     no read of a fault-free bitline exceeds half of `rows * top`.
     """
     tiles, rows, cols = placement.tiles, target.crossbar.rows, target.crossbar.cols
-    levels = np.zeros((tiles, rows, cols), np.uint8)
+    levels = np.empty((tiles, rows, cols), np.uint8)
     inverted = np.zeros((tiles, cols), np.uint8)
     for block in placement.row_blocks():
-        wordline_input = placement.wordline_input[block.start]
-        driven = np.flatnonzero(wordline_input >= 0)
-        tile, bitline = np.nonzero(placement.bitline_output[block] >= 0)
-        output = placement.bitline_output[block][tile, bitline]
-        codes = linear.codes[wordline_input[driven]][:, output]
-        digits = slice_digits(
-            codes,
-            placement.bitline_slice[block][tile, bitline],
-            placement.bitline_polarity[block][tile, bitline],
-            target,
-        )
+        # All tiles of a row block are one wide array; lines that carry nothing get a code and lose it again.
+        wordline_input, output = placement.wordline_input[block.start], placement.bitline_output[block].reshape(-1)
+        codes = linear.codes[np.maximum(wordline_input, 0)].take(np.maximum(output, 0), axis=1)
+        slices, polarity = (a[block].reshape(-1) for a in (placement.bitline_slice, placement.bitline_polarity))
+        digits = slice_digits(codes, slices, polarity, target)
+        digits[wordline_input < 0] = 0
+        digits[:, output < 0] = 0
         if target.weights.column_inversion:
-            flip = 2 * digits.sum(axis=0, dtype=np.int32) > len(driven) * target.top_level
-            digits ^= flip * np.uint8(target.top_level)
-            inverted[block][tile, bitline] = flip
-        levels[block.start : block.stop][tile, driven[:, None], bitline] = digits
+            driven = wordline_input >= 0
+            flip = (2 * digits.sum(axis=0, dtype=np.int32) > driven.sum() * target.top_level) & (output >= 0)
+            digits ^= driven[:, None] * (flip * np.uint8(target.top_level))
+            inverted[block] = flip.reshape(-1, cols)
+        levels[block] = digits.reshape(rows, -1, cols).transpose(1, 0, 2)
     return Tiles(placement, levels, inverted)

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class _Seeds(click.ParamType[tuple[int, ...]]):
+class _Seeds(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
     """Die seeds: 7, or 1,2,5, or 1-10, or any of them joined by commas."""
 
     name = "seeds"

@@ -22,7 +22,7 @@ def encode(linear: QuantizedLinear, placement: Placement, target: Target) -> Til
         # All tiles of a row block are one wide array; lines that carry nothing get a code and lose it again.
         wordline_input, output = placement.wordline_input[block.start], placement.bitline_output[block].reshape(-1)
         codes = linear.codes[np.maximum(wordline_input, 0)].take(np.maximum(output, 0), axis=1)
-        slices, polarity = (a[block].reshape(-1) for a in (placement.bitline_slice, placement.bitline_polarity))
+        slices, polarity = placement.bitline_slice[block].reshape(-1), placement.bitline_polarity[block].reshape(-1)
         digits = slice_digits(codes, slices, polarity, target)
         digits[wordline_input < 0] = 0
         digits[:, output < 0] = 0

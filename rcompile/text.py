@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rcompile.errors import BadInputError
 
 MAX_TOKENS = 128  # the usual length for GLUE
+PAD_TOKENS = ("[PAD]", "<pad>")  # of BERT, of RoBERTa
 Feeds = dict[str, npt.NDArray[np.generic]]
 
 
@@ -64,7 +65,7 @@ class TextEncoder:
         self.batch = next((i.shape[0] for i in inputs if len(i.shape) == 2 and i.shape[0] is not None), None)
         self._width = width
         self._tokenizer.enable_truncation(width or MAX_TOKENS)
-        pad = self._tokenizer.token_to_id("[PAD]") or 0
+        pad = next((i for t in PAD_TOKENS if (i := self._tokenizer.token_to_id(t)) is not None), 0)
         self._tokenizer.enable_padding(length=width, pad_id=pad)
 
     def lengths(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[int]:

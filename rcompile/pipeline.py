@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import onnx_ir as ir
+
 from rcompile import emit
 from rcompile.calibrate import calibrate, input_scale_mode, samples_digest
 from rcompile.compact import compact
 from rcompile.encode import encode
-from rcompile.frontend import Linear, Unmapped, find_linears, opset_version, read_model
+from rcompile.errors import UsageError
+from rcompile.frontend import Found, Linear, Unmapped, find_linears, opset_version, read_model
 from rcompile.host import rewrite_host
 from rcompile.manifest import Manifest, Options
 from rcompile.place import place
@@ -72,7 +75,7 @@ def compile_model(
     graph = read_model(source)
     if stop_after == "read":
         return Compiled(hardware, stop_after, (), ())
-    found = find_linears(graph, lambda name: any(fnmatch.fnmatchcase(name, pattern) for pattern in keep_on_host))
+    found = _find(graph, keep_on_host)
     works = _reporting(_stages(found.linears, hardware, stop_after), len(found.linears), progress)
     if stop_after != "emit":
         return Compiled(hardware, stop_after, tuple(map(summarize, works)), found.unmapped)
@@ -85,6 +88,21 @@ def compile_model(
         emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, folder))
         manifest = emit.write_manifest(folder, hardware, source, opset, kept, options, STAGES, written, found.unmapped)
     return Compiled(hardware, stop_after, written.summaries, found.unmapped, manifest, bundle)
+
+
+def _find(graph: ir.Model, keep_on_host: tuple[str, ...]) -> Found:
+    """The linears, less those whose name matches a glob. Raises UsageError for a glob that matches none."""
+    seen: list[str] = []
+
+    def kept(name: str) -> bool:
+        seen.append(name)
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in keep_on_host)
+
+    found = find_linears(graph, kept)
+    for pattern in keep_on_host:
+        if not fnmatch.filter(seen, pattern):
+            raise UsageError(f"--keep-on-host '{pattern}' matches no layer. Layers: {', '.join(seen)}.")
+    return found
 
 
 def _stages(linears: tuple[Linear, ...], target: Target, stop_after: Stage) -> Iterator[LayerWork]:

@@ -82,6 +82,9 @@ def test_layers_can_stay_on_the_host(classifier_onnx: Path, tmp_path: Path) -> N
     report = json.loads(compile_to(tmp_path / "out", classifier_onnx, "--json", "--keep-on-host", "hea*").stdout)
     assert [layer["name"] for layer in report["layers"]] == ["up", "down"]
     assert [u["reason"] for u in report["unmapped"]] == ["kept on the host as asked"]
+    wrong = compile_to(tmp_path / "other", classifier_onnx, "--keep-on-host", "tail*")
+    assert (wrong.exit_code, "matches no layer. Layers: up, down, head" in wrong.output) == (USAGE, True)
+    assert compile_to(tmp_path / "other", classifier_onnx, "--keep-on-host", "*").exit_code == UNSUPPORTED
 
 
 def test_static_scales_from_sentences_and_arrays(classifier_onnx: Path, tmp_path: Path) -> None:

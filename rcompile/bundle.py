@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import F32, Tiles, decode, problems
-from rcompile.host import NODE_TENSORS, CrossbarNode, crossbar_nodes, node_attributes, tensor_spans
+from rcompile.host import NODE_TENSORS, CrossbarNode, node_attributes, read_host, tensor_spans
 from rcompile.manifest import MODEL, LayerEntry, Manifest, NodeEntry, read_manifest
 
 # A pruned layer has more weights than cells, but a manifest that claims a million times as many lies.
@@ -114,11 +114,11 @@ class Bundle:
             yield from pool.map(self._file_problem, names)
 
     def _file_problem(self, name: str) -> str | None:
-        entry = self.manifest.files[name]
         try:
             path = self.path(name)
         except BadInputError as error:
             return str(error).split(": ", 1)[1].split(". ")[0]
+        entry = self.manifest.files[name]
         if path.stat().st_size != entry.bytes:
             return f"'{name}' has {path.stat().st_size} bytes, the manifest says {entry.bytes}"
         if file_sha256(path) != entry.sha256:
@@ -178,10 +178,16 @@ class Bundle:
     def _graph_problems(self, sound: list[LayerEntry]) -> list[str]:
         """Do the nodes of model.onnx compute the very layers that the manifest lists? Only layers with sound files are compared."""
         try:
-            nodes = {(str(n.attributes.get("layer")), n.name): n for n in crossbar_nodes(self.path(MODEL))}
+            host = read_host(self.path(MODEL))
         except BadInputError as error:
             return [str(error)]
-        wrong = []
+        nodes = {(str(n.attributes.get("layer")), n.name): n for n in host.crossbars}
+        wrong = [f"two nodes are named '{name}'" for name in host.repeated_names]
+        wrong += [
+            f"tensors lie in '{name}', which is not among the files"
+            for name in host.files
+            if name not in self.manifest.files
+        ]
         listed = {(e.name, n.name) for e in self.manifest.layers for n in e.nodes}
         for layer, name in sorted(listed ^ set(nodes)):
             where = "manifest" if (layer, name) in nodes else "graph"

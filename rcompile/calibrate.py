@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError, UnsupportedError
@@ -28,19 +29,23 @@ def input_scale_mode(target: Target, samples: Path | None) -> InputScale:
     return mode
 
 
-def calibrate(source: Path, linears: tuple[Linear, ...], samples: Path, target: Target) -> dict[str, float]:
+def calibrate(
+    model: ir.Model, source: Path, linears: tuple[Linear, ...], samples: Path, target: Target
+) -> dict[str, float]:
     """The input scale of each node by its name: max |x| over the samples, over the largest input code.
 
-    samples: a text file, one sentence a line (a tokenizer.json must lie beside the model), or .npz with one array per model input.
+    model: as `read_model` gave it; source: its file. samples: a text file, one sentence a line (a tokenizer.json must lie beside the model), or .npz with one array per model input.
     """
-    import onnx
     import onnxruntime as ort
 
     names = {use.name: str(use.x.name) for linear in linears for use in linear.uses}
-    proto = onnx.load(source, load_external_data=False)
-    known = {o.name for o in proto.graph.output} | {i.name for i in proto.graph.input}
-    wanted = sorted(set(names.values()))
-    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted if n not in known)
+    activations = {str(use.x.name): use.x for linear in linears for use in linear.uses}
+    inside = [v for v in activations.values() if not v.is_graph_input() and not v.is_graph_output()]
+    outputs, wanted = model.graph.outputs, sorted(activations)
+    before = len(outputs)
+    outputs.extend(inside)
+    proto = ir.to_proto(model)
+    del outputs[before:]
     options = ort.SessionOptions()
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(source.absolute().parent)
@@ -51,13 +56,14 @@ def calibrate(source: Path, linears: tuple[Linear, ...], samples: Path, target: 
         raise BadInputError(f"ONNX Runtime cannot run '{source}' to calibrate: {error}") from None
     del proto
     largest = dict.fromkeys(wanted, 0.0)
-    outputs = [n for n in wanted if n not in {i.name for i in session.get_inputs()}]
+    inputs = {i.name for i in session.get_inputs()}
+    computed = [n for n in wanted if n not in inputs]
     for feeds in _batches(samples, source, session):
         try:
-            arrays = session.run(outputs, feeds) if outputs else []
+            arrays = session.run(computed, feeds) if computed else []
         except Exception as error:  # onnxruntime raises one class a status code
             raise BadInputError(f"samples '{samples}' do not fit the model '{source}': {error}") from None
-        for name, array in [*zip(outputs, arrays, strict=True), *feeds.items()]:
+        for name, array in [*zip(computed, arrays, strict=True), *feeds.items()]:
             if name in largest:
                 largest[name] = max(largest[name], float(np.abs(array.astype(np.float32)).max(initial=0.0)))
     bad = [n for n, v in largest.items() if not 0 < v < np.inf]

@@ -133,12 +133,20 @@ def _origin(value: ir.Value) -> tuple[ir.Value, Path]:
     steps: list[Hashable] = []
     while (node := value.producer()) is not None and node.domain in ("", "ai.onnx") and node.inputs:
         step = _step(node)
-        twice = isinstance(step, tuple) and step[0] == "Q" and any(isinstance(s, tuple) and s[0] == "Q" for s in steps)
-        if step is None or node.inputs[0] is None or twice:
+        if step is None or node.inputs[0] is None or (_is(step, "Q") and any(map(_hides_codes, steps))):
             break
         steps.append(step)
         value = node.inputs[0]
     return value, tuple(reversed(steps))
+
+
+def _is(step: Hashable, kind: str) -> bool:
+    return isinstance(step, tuple) and step[0] == kind
+
+
+def _hides_codes(step: Hashable) -> bool:
+    """True if the codes before this step are not those of what comes after: quantized again, or cast to an integer."""
+    return _is(step, "Q") or (isinstance(step, tuple) and step[0] == "C" and ir.DataType(step[1]) not in FLOATS)
 
 
 def _step(node: ir.Node) -> Hashable | None:
@@ -157,7 +165,7 @@ def _step(node: ir.Node) -> Hashable | None:
     parameters: list[Hashable] = []
     for source in node.inputs[1:]:
         origin, path = (None, ()) if source is None else _origin(source)
-        if origin is not None and (_tensor(origin) is None or any(isinstance(s, tuple) and s[0] == "Q" for s in path)):
+        if origin is not None and (_tensor(origin) is None or any(_is(s, "Q") for s in path)):
             return None  # a scale or zero point that is computed or depends on an input
         parameters.append((id(origin), path))
     axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 1

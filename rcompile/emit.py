@@ -36,6 +36,7 @@ from rcompile.manifest import (
     UnmappedEntry,
 )
 from rcompile.place import place
+from rcompile.read import every_graph
 from rcompile.target import Target
 from rcompile.work import LayerSummary, LayerWork, summarize
 
@@ -120,7 +121,8 @@ def copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
     """Copy the source model and its external data into source/; the path of the copy inside the bundle."""
     external = {
         os.fspath(t.location)
-        for v in model.graph.initializers.values()
+        for graph in every_graph(model)
+        for v in graph.initializers.values()
         if isinstance(t := v.const_value, ir.ExternalTensor)
     }
     folder = (bundle / "source").resolve()

@@ -1,4 +1,4 @@
-"""Read ONNX and find its linears: every product of an activation and a constant matrix.
+"""Find linears: every product of an activation and a constant matrix.
 
 Takes MatMul, MatMul + Add and Gemm (either transpose, any alpha and beta), with the weight an initializer or a Constant, directly or
 behind Identity, Cast, Transpose and DequantizeLinear. What stays on the host is listed with its reason.
@@ -9,19 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import google.protobuf.message
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import InlinePass, LiftConstantsToInitializersPass
 
 from rcompile.constants import ConstantWeight, constant_weight
-from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.errors import UnsupportedError
 from rcompile.names import layer_name, unique
 
-OLDEST_OPSET = 11
-OWN_PREFIX = "rcompile/"  # of the initializers that the host graph gets
 # Sums of 8-bit products fit 32 bits up to this many inputs.
 MAX_INPUTS, MAX_OUTPUTS = 1 << 16, 1 << 20
 PRODUCTS = {
@@ -99,56 +94,6 @@ class Found:
 
     linears: tuple[Linear, ...]
     unmapped: tuple[Unmapped, ...]
-
-
-def read_model(path: Path) -> ir.Model:
-    """Parse an ONNX file; external data stay on disk until they are read. Functions are inlined, Constant nodes made initializers.
-
-    Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11.
-    """
-    if not path.is_file():
-        raise BadInputError(f"no such ONNX file: '{path}'" + (", but a directory." if path.is_dir() else "."))
-    try:
-        model = ir.load(path)
-        model = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(InlinePass()(model).model).model
-    except (
-        google.protobuf.message.DecodeError,
-        ir.serde.SerdeError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OSError,
-        MemoryError,
-    ) as error:
-        raise BadInputError(
-            f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
-        ) from None
-    opset = opset_version(model)
-    if opset is None or not len(model.graph):
-        raise BadInputError(
-            f"'{path}' holds no ONNX graph (truncated, or another protobuf). Export it again, e.g. with `rcompile export`."
-        )
-    if opset < OLDEST_OPSET:
-        raise UnsupportedError(
-            f"'{path}' has opset {opset}; the oldest supported is {OLDEST_OPSET}. Export it again with a newer opset."
-        )
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
-            raise BadInputError(
-                f"'{path}' keeps tensor '{value.name}' in '{tensor.location}', which is missing. Put it beside the model."
-            )
-        if str(value.name).startswith(OWN_PREFIX):
-            raise BadInputError(
-                f"'{path}' is the host graph of a compiled bundle. Compile the model that it was made from."
-            )
-    return model
-
-
-def opset_version(model: ir.Model) -> int | None:
-    """The version of the standard operators that the model uses."""
-    return model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
 
 
 def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda name: False) -> Found:

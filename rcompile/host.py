@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
 from rcompile.errors import BadInputError
-from rcompile.frontend import OWN_PREFIX, Linear, Use
+from rcompile.frontend import Linear, Use
+from rcompile.read import OWN_PREFIX, every_graph
 from rcompile.target import Target
 
 DOMAIN = "ai.rcompile"
@@ -87,7 +89,7 @@ def rewrite_host(model: ir.Model, layers: tuple[MappedLayer, ...], target: Targe
         model = clean(model).model
     model.metadata_props.clear()
     model.producer_name, model.producer_version = "rcompile", ""
-    _move_constants(graph, bundle)
+    _move_constants(model, bundle)
     return model
 
 
@@ -129,11 +131,12 @@ def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: d
     new: list[ir.Node] = []
     x = use.x
     if use.dtype != ir.DataType.FLOAT:
-        new.append(ir.node("Cast", [x], {"to": ir.DataType.FLOAT.value}, name=f"{use.name}/to_float"))
+        new.append(_cast(x, ir.DataType.FLOAT, f"{OWN_PREFIX}{use.name}/to_float"))
         x = new[-1].outputs[0]
     new.append(ir.node(OP_TYPE, [x, *constants], attributes, domain=DOMAIN, name=use.name))
     if use.dtype != ir.DataType.FLOAT:
-        new.append(ir.node("Cast", [new[-1].outputs[0]], {"to": use.dtype.value}, name=f"{use.name}/from_float"))
+        new[-1].outputs[0].name = f"{OWN_PREFIX}{use.name}/product"
+        new.append(_cast(new[-1].outputs[0], use.dtype, f"{OWN_PREFIX}{use.name}/from_float"))
     result = new[-1].outputs[0]
     result.type, result.shape = ir.TensorType(use.dtype), use.result.shape
     last = use.tail or use.node
@@ -144,10 +147,18 @@ def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: d
     result.name = name
 
 
-def _move_constants(graph: ir.Graph, bundle: Path) -> None:
+def _cast(x: ir.Value, to: ir.DataType, name: str) -> ir.Node:
+    """A Cast whose node and value have a name that no source model has."""
+    node = ir.node("Cast", [x], {"to": to.value}, name=name)
+    node.outputs[0].name = name
+    return node
+
+
+def _move_constants(model: ir.Model, bundle: Path) -> None:
     """Write every large initializer that is not a crossbar's to host.data; source files outside the bundle are then no longer needed."""
     held = [
         (value, tensor)
+        for graph in every_graph(model)
         for value in graph.initializers.values()
         if (tensor := value.const_value) is not None
         and not str(value.name).startswith(OWN_PREFIX)
@@ -171,19 +182,32 @@ class CrossbarNode:
     tensors: tuple[tuple[str, int | None, int | None] | None, ...]
 
 
-def crossbar_nodes(model: Path) -> list[CrossbarNode]:
-    """Every CrossbarMatMul node of a host graph, and where its tensors lie. Reads no tensor. Raises BadInputError if it is no ONNX."""
+@dataclass(frozen=True)
+class HostGraph:
+    """What model.onnx says of itself: its crossbars, the files that its tensors lie in, and names that two nodes share."""
+
+    crossbars: tuple[CrossbarNode, ...]
+    files: tuple[str, ...]
+    repeated_names: tuple[str, ...]
+
+
+def read_host(path: Path) -> HostGraph:
+    """A host graph, less its numbers. Raises BadInputError if the file is no ONNX."""
     try:
-        graph = ir.load(model).graph
+        model = ir.load(path)
     except Exception as error:  # protobuf and onnx_ir each raise their own
-        raise BadInputError(f"'{model.name}' is not an ONNX model: {error}") from None
-    found = []
-    for node in graph:
-        if (node.domain, node.op_type) == (DOMAIN, OP_TYPE):
-            constants = [None if value is None else value.const_value for value in node.inputs[1:]]
-            spans = tuple(
-                (str(t.location), t.offset, t.length) if isinstance(t, ir.ExternalTensor) else None for t in constants
-            )
-            attributes = {name: attribute.value for name, attribute in node.attributes.items()}
-            found.append(CrossbarNode(str(node.name), attributes, spans))
-    return found
+        raise BadInputError(f"'{path.name}' is not an ONNX model: {error}") from None
+    crossbars = [_crossbar(n) for n in model.graph if (n.domain, n.op_type) == (DOMAIN, OP_TYPE)]
+    tensors = [v.const_value for graph in every_graph(model) for v in graph.initializers.values()]
+    files = {str(t.location) for t in tensors if isinstance(t, ir.ExternalTensor)}
+    names = Counter(str(n.name) for n in model.graph.all_nodes() if n.name)
+    repeated = sorted(name for name, times in names.items() if times > 1)
+    return HostGraph(tuple(crossbars), tuple(sorted(files)), tuple(repeated))
+
+
+def _crossbar(node: ir.Node) -> CrossbarNode:
+    constants = [None if value is None else value.const_value for value in node.inputs[1:]]
+    spans = tuple(
+        (str(t.location), t.offset, t.length) if isinstance(t, ir.ExternalTensor) else None for t in constants
+    )
+    return CrossbarNode(str(node.name), {name: a.value for name, a in node.attributes.items()}, spans)

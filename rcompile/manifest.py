@@ -6,11 +6,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rcompile.canonical import canonical_json
 from rcompile.errors import BadInputError, UnsupportedError
 from rcompile.target import Target
+from rcompile.target_file import CONSTRAINTS
 
 FORMAT_VERSION: Literal[1] = 1
 # Names of the files in a bundle.
@@ -132,6 +133,15 @@ class Manifest(_Part):
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
     unmapped: tuple[UnmappedEntry, ...]
     files: dict[BundlePath, FileEntry]
+
+    @field_validator("target")
+    @classmethod
+    def _sound(cls, target: Target) -> Target:
+        """A target in a manifest must keep what a target file must."""
+        for constraint in CONSTRAINTS:
+            if constraint(target):
+                raise ValueError(constraint.__doc__)
+        return target
 
     def total(self) -> LedgerRow:
         """The ledger's sum."""

@@ -15,11 +15,12 @@ from rcompile.calibrate import calibrate, input_scale_mode, samples_digest
 from rcompile.compact import compact
 from rcompile.encode import encode
 from rcompile.errors import UsageError
-from rcompile.frontend import Found, Linear, Unmapped, find_linears, opset_version, read_model
+from rcompile.frontend import Found, Linear, Unmapped, find_linears
 from rcompile.host import rewrite_host
 from rcompile.manifest import Manifest, Options
 from rcompile.place import place
 from rcompile.quantize import quantize
+from rcompile.read import opset_version, read_model
 from rcompile.scratch import check_output, new_bundle
 from rcompile.target import Target
 from rcompile.target_file import load_target
@@ -80,7 +81,7 @@ def compile_model(
     if stop_after != "emit":
         return Compiled(hardware, stop_after, tuple(map(summarize, works)), found.unmapped)
 
-    input_scales = calibrate(source, found.linears, samples, hardware) if samples else {}
+    input_scales = calibrate(graph, source, found.linears, samples, hardware) if samples else {}
     with new_bundle(bundle, force) as folder:
         written = emit.write_layers(folder, works, input_scales, hardware)
         kept = emit.copy_source(source, graph, folder) if keep_source else None

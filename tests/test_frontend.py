@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 from small_models import linear_model, save_model
 
 from rcompile.errors import UnsupportedError
-from rcompile.frontend import find_linears, read_model
+from rcompile.frontend import find_linears
 from rcompile.quantize import quantize
+from rcompile.read import read_model
 from rcompile.target_file import load_target
 
 RNG = np.random.default_rng(1)
@@ -187,6 +188,38 @@ def test_a_computed_quantization_stays_on_the_host(computed: str, tmp_path: Path
     (left,) = found.unmapped
     expected = "both operands are activations" if "input" in computed else "is made by DequantizeLinear"
     assert expected in left.reason
+
+
+@pytest.mark.parametrize("to", [TensorProto.INT32, TensorProto.BOOL])
+def test_codes_that_a_cast_changes_are_not_taken(to: int, tmp_path: Path) -> None:
+    square = RNG.normal(0, 1, (12, 12)).astype(np.float32)
+    makers = [
+        dequantized("a", "s", axis=1),
+        node("Cast", ["a"], "whole", to=to),
+        node("Cast", ["whole"], "again", to=TensorProto.FLOAT),
+    ]
+    nodes = [*makers, node("MatMul", ["x", "v"], "p"), node("MatMul", ["p", "again"], "y")]
+    found = find(tmp_path, nodes, {"w": CODES, "s": SCALE * 100, "v": square})
+    assert [linear.name for linear in found.linears] == ["fc.MatMul"]
+    assert "is made by Cast" in found.unmapped[0].reason
+
+
+def test_products_that_no_output_needs_take_no_crossbars(tmp_path: Path) -> None:
+    nodes = [node("MatMul", ["x", "w"], "y"), node("MatMul", ["x", "v"], "unused")]
+    found = find(tmp_path, nodes, {"w": WEIGHT, "v": np.eye(12, dtype=np.float32)})
+    assert len(found.linears) == 1
+
+
+def test_a_value_from_nowhere_is_refused(tmp_path: Path) -> None:
+    path = save_model(
+        tmp_path / "m.onnx",
+        [node("MatMul", ["x", "w"], "y")],
+        {},
+        {"x": (TensorProto.FLOAT, ["b", 12])},
+        {"y": (TensorProto.FLOAT, ["b", 8])},
+    )
+    with pytest.raises(UnsupportedError, match="value 'w' has no source"):
+        read_model(path)
 
 
 def test_products_in_subgraphs_are_listed(tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ from rcompile.bundle import Bundle
 from rcompile.compact import compact
 from rcompile.encode import encode
 from rcompile.form import Placement
-from rcompile.frontend import find_linears, read_model
+from rcompile.frontend import find_linears
 from rcompile.host import rewrite_host
 from rcompile.manifest import Options
 from rcompile.place import place
 from rcompile.quantize import quantize
+from rcompile.read import read_model
 from rcompile.target import Target
 from rcompile.work import LayerWork
 from runtime import reference

@@ -99,6 +99,55 @@ def test_linears_in_a_row(bias: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(runtime.load(tmp_path / "bundle").run(None, {"x": x})[0], wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_half_precision_with_names_that_clash(tmp_path: Path) -> None:
+    """Unnamed products, nodes named like another's output, and casts around the crossbar: the bundle loads and agrees."""
+    rng = np.random.default_rng(0)
+    constants = {"w": rng.normal(0, 0.3, (16, 16)).astype(np.float16)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["b"]),
+        helper.make_node("Relu", ["b"], ["c"], name="b"),
+        helper.make_node("Relu", ["c"], ["d"], name="b/to_float"),
+        helper.make_node("MatMul", ["d", "w"], ["y"], name="d"),
+    ]
+    shapes = ({"x": (TensorProto.FLOAT16, ["n", 16])}, {"y": (TensorProto.FLOAT16, ["n", 16])})
+    source = save_model(tmp_path / "m.onnx", nodes, constants, *shapes)
+    compile_model(source, "reram128x128", tmp_path / "bundle")
+    assert not [problem for _, found in Bundle.open(tmp_path / "bundle").check() for problem in found]
+    x = rng.normal(0, 1, (5, 16)).astype(np.float16)
+    (wanted,) = ort.InferenceSession(str(source)).run(None, {"x": x})
+    (found,) = runtime.load(tmp_path / "bundle").run(None, {"x": x})
+    assert found.dtype == np.float16
+    assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted)
+
+
+def test_external_data_inside_a_branch(tmp_path: Path) -> None:
+    vector = onnx.numpy_helper.from_array(np.arange(24, dtype=np.float32), "inner")
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["inner"], ["out"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [24])],
+        [vector],
+    )
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"], name="product"),
+        helper.make_node("If", ["flag"], ["q"], then_branch=branch, else_branch=branch, name="if"),
+        helper.make_node("Add", ["p", "q"], ["y"], name="add"),
+    ]
+    constants = {"w": np.ones((40, 24), np.float32), "flag": np.array(True)}
+    shapes = ({"x": (TensorProto.FLOAT, ["b", 40])}, {"y": (TensorProto.FLOAT, ["b", 24])})
+    path = save_model(tmp_path / "m.onnx", nodes, constants, *shapes)
+    (tmp_path / "inner.bin").write_bytes(vector.raw_data)
+    model = onnx.load(path)
+    for attribute in model.graph.node[1].attribute:
+        onnx.external_data_helper.set_external_data(attribute.g.initializer[0], "inner.bin")
+        attribute.g.initializer[0].ClearField("raw_data")
+    onnx.save(model, path)
+    compile_model(path, "reram128x128", tmp_path / "bundle")
+    (y,) = runtime.load(tmp_path / "bundle").run(None, {"x": np.ones((1, 40), np.float32)})
+    np.testing.assert_allclose(y[0], 40 + np.arange(24), rtol=1e-5)
+
+
 def test_dimensions_without_names(tmp_path: Path) -> None:
     """The shape of a crossbar product feeds a Reshape, as in exported attention: unknown sizes must stay unknown."""
     constants = {

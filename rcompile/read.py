@@ -1,0 +1,94 @@
+"""Read ONNX: parse a file, check that everything is at hand, and bring it into the form that the other stages expect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import google.protobuf.message
+import onnx_ir as ir
+from onnx_ir.passes.common import (
+    InlinePass,
+    LiftConstantsToInitializersPass,
+    NameFixPass,
+    RemoveUnusedNodesPass,
+)
+
+from rcompile.errors import BadInputError, UnsupportedError
+
+OLDEST_OPSET = 11
+OWN_PREFIX = "rcompile/"  # of the initializers that the host graph gets
+# Functions are inlined, constants are initializers, what no output needs is gone, every node has a name of its own.
+TIDY = (
+    InlinePass(),
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+    RemoveUnusedNodesPass(),
+    NameFixPass(),
+)
+NOT_ONNX = (
+    google.protobuf.message.DecodeError,
+    ir.serde.SerdeError,
+    ir.passes.PassError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OSError,
+    MemoryError,
+)
+
+
+def read_model(path: Path) -> ir.Model:
+    """Parse an ONNX file; external data stay on disk until they are read. Functions are inlined, Constant nodes made initializers.
+
+    Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11.
+    """
+    if not path.is_file():
+        raise BadInputError(f"no such ONNX file: '{path}'" + (", but a directory." if path.is_dir() else "."))
+    try:
+        model = ir.load(path)
+        for tidy in TIDY:
+            model = tidy(model).model
+    except NOT_ONNX as error:
+        raise BadInputError(
+            f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
+        ) from None
+    opset = opset_version(model)
+    if opset is None or not len(model.graph):
+        raise BadInputError(
+            f"'{path}' holds no ONNX graph (truncated, or another protobuf). Export it again, e.g. with `rcompile export`."
+        )
+    if opset < OLDEST_OPSET:
+        raise UnsupportedError(
+            f"'{path}' has opset {opset}; the oldest supported is {OLDEST_OPSET}. Export it again with a newer opset."
+        )
+    _check_tensors(model, path)
+    return model
+
+
+def _check_tensors(model: ir.Model, path: Path) -> None:
+    """Every tensor must be at hand, and every value must come from somewhere."""
+    for value in (v for graph in every_graph(model) for v in graph.initializers.values()):
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
+            raise BadInputError(
+                f"'{path}' keeps tensor '{value.name}' in '{tensor.location}', which is missing. Put it beside the model."
+            )
+        if str(value.name).startswith(OWN_PREFIX):
+            raise BadInputError(
+                f"'{path}' is the host graph of a compiled bundle. Compile the model that it was made from."
+            )
+    for value in (v for node in model.graph.all_nodes() for v in node.inputs if v is not None):
+        if value.producer() is None and not value.is_initializer() and not value.is_graph_input():
+            raise UnsupportedError(
+                f"'{path}': value '{value.name}' has no source that is understood (a sparse initializer?)."
+            )
+
+
+def every_graph(model: ir.Model) -> list[ir.Graph]:
+    """The main graph and those inside If, Loop and Scan."""
+    return [model.graph, *model.graph.subgraphs()]
+
+
+def opset_version(model: ir.Model) -> int | None:
+    """The version of the standard operators that the model uses."""
+    return model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))

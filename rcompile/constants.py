@@ -135,7 +135,8 @@ def _origin(value: ir.Value) -> tuple[ir.Value, Path]:
         step = _step(node)
         if step is None or node.inputs[0] is None or (_is(step, "Q") and any(map(_hides_codes, steps))):
             break
-        steps.append(step)
+        if step != "I":
+            steps.append(step)
         value = node.inputs[0]
     return value, tuple(reversed(steps))
 

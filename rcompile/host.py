@@ -200,7 +200,7 @@ def read_host(path: Path) -> HostGraph:
     crossbars = [_crossbar(n) for n in model.graph if (n.domain, n.op_type) == (DOMAIN, OP_TYPE)]
     tensors = [v.const_value for graph in every_graph(model) for v in graph.initializers.values()]
     files = {str(t.location) for t in tensors if isinstance(t, ir.ExternalTensor)}
-    names = Counter(str(n.name) for n in model.graph.all_nodes() if n.name)
+    names = Counter(str(n.name) for n in model.graph if n.name)  # a branch has names of its own
     repeated = sorted(name for name, times in names.items() if times > 1)
     return HostGraph(tuple(crossbars), tuple(sorted(files)), tuple(repeated))
 

@@ -135,6 +135,19 @@ def test_tied_weights_are_one_layer(tmp_path: Path) -> None:
     assert [len(linear.uses) for linear in found.linears] == [2, 1]
 
 
+def test_tied_weights_are_one_layer_also_behind_identities(tmp_path: Path) -> None:
+    """As TorchScript exports ALBERT."""
+    square = RNG.normal(0, 1, (12, 12)).astype(np.float32)
+    nodes = [
+        node("MatMul", ["x", "w"], "p"),
+        node("Identity", ["w"], "again"),
+        node("MatMul", ["p", "again"], "q"),
+        node("MatMul", ["q", "v"], "y"),
+    ]
+    found = find(tmp_path, nodes, {"w": square, "v": WEIGHT})
+    assert [len(linear.uses) for linear in found.linears] == [2, 1]
+
+
 def test_tied_weights_are_one_layer_also_where_the_exporter_stored_them_twice(tmp_path: Path) -> None:
     square = RNG.normal(0, 1, (12, 12)).astype(np.float32)
     other = square.copy()

@@ -98,10 +98,7 @@ def _batches(samples: Path, source: Path, session: object) -> Iterator[Feeds]:
     if not lines:
         raise BadInputError(f"samples '{samples}' hold no sentence.")
     encoder = TextEncoder(source.parent / TOKENIZER, inputs)
-    for start in range(0, len(lines), encoder.batch or BATCH):
-        batch = lines[start : start + (encoder.batch or BATCH)]
-        batch += batch[-1:] * ((encoder.batch or 0) - len(batch))
-        yield encoder.feeds(batch)
+    yield from (feeds for _, feeds in encoder.batches(lines, range(len(lines)), BATCH))
 
 
 def samples_digest(samples: Path | None) -> str | None:

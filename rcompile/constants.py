@@ -13,7 +13,9 @@ import onnx_ir as ir
 from rcompile.errors import BadInputError
 
 FLOATS = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+STANDARD_DOMAINS = ("", "ai.onnx")
 QUANTIZED = {ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32}
+Steps = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,30 +39,30 @@ class WeightValues:
 class ConstantWeight:
     """A constant reached through Identity, Cast, Transpose and DequantizeLinear, not yet read.
 
-    dtype is that of the value as the product sees it; name that of the stored tensor.
+    dtype is that of the value as the product sees it. origin: the initializer at the start of the chain; steps: what the chain does to it.
     """
 
     value: ir.Value
-    name: str
+    origin: ir.Value
+    steps: Steps
     shape: tuple[int, ...]
     dtype: ir.DataType
     transpose: bool = False
     alpha: float = 1.0
 
     @property
-    def key(self) -> object:
-        """Equal for two uses of the same numbers."""
-        origin, path = _origin(self.value)
-        return (id(origin), path, self.transpose, self.alpha)
+    def name(self) -> str:
+        """The name of the stored tensor."""
+        return str(self.origin.name)
 
     def equals(self, other: ConstantWeight) -> bool:
         """True if the two are the same numbers, stored once or twice (exporters fold a transpose once for each use of a tied weight)."""
-        if self.key == other.key:
+        if (self.steps, self.transpose, self.alpha) != (other.steps, other.transpose, other.alpha):
+            return False
+        if self.origin is other.origin:
             return True
-        (mine, my_path), (theirs, their_path) = _origin(self.value), _origin(other.value)
-        same_path = (my_path, self.transpose, self.alpha) == (their_path, other.transpose, other.alpha)
-        a, b = _tensor(mine), _tensor(theirs)
-        if not same_path or a is None or b is None or (a.dtype, a.shape) != (b.dtype, b.shape):
+        a, b = _tensor(self.origin), _tensor(other.origin)
+        if a is None or b is None or (a.dtype, a.shape) != (b.dtype, b.shape):
             return False
         # Most pairs differ in their first row: compare that before everything.
         x, y = a.numpy(), b.numpy()
@@ -88,7 +90,7 @@ class ConstantWeight:
 
     def release(self) -> None:
         """Let go of the mapped file that `read` left open, so that memory is bounded by one layer and not by the model."""
-        tensor = _tensor(_origin(self.value)[0])
+        tensor = _tensor(self.origin)
         if isinstance(tensor, ir.ExternalTensor):
             with suppress(BufferError):  # codes that are kept as they were still lie there
                 tensor.release()
@@ -117,21 +119,18 @@ def constant_weight(value: ir.Value) -> ConstantWeight | None:
         return None
     shape = tuple(int(d) for d in tensor.shape.numpy())
     shape = shape[::-1] if steps.count("T") % 2 else shape
-    return ConstantWeight(value, str(origin.name), shape, dtype)
+    return ConstantWeight(value, origin, steps, shape, dtype)
 
 
 def _tensor(value: ir.Value) -> ir.TensorProtocol | None:
-    """The tensor of an initializer. Constant nodes are initializers by then: the frontend lifts them."""
+    """The tensor of an initializer. Constant nodes are initializers by then: reading lifts them."""
     return value.const_value if value.producer() is None and value.is_initializer() else None
 
 
-Path = tuple[Hashable, ...]
-
-
-def _origin(value: ir.Value) -> tuple[ir.Value, Path]:
-    """The value at the start of the chain, and what each node from there does to it; equal paths do the same."""
+def _origin(value: ir.Value) -> tuple[ir.Value, Steps]:
+    """The value at the start of the chain, and what each node from there does to it; equal steps do the same."""
     steps: list[Hashable] = []
-    while (node := value.producer()) is not None and node.domain in ("", "ai.onnx") and node.inputs:
+    while (node := value.producer()) is not None and node.domain in STANDARD_DOMAINS and node.inputs:
         step = _step(node)
         if step is None or node.inputs[0] is None or (_is(step, "Q") and any(map(_hides_codes, steps))):
             break

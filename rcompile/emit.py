@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from rcompile.manifest import (
     UnmappedEntry,
 )
 from rcompile.place import place
-from rcompile.read import every_graph
+from rcompile.read import external_files
 from rcompile.target import Target
 from rcompile.work import LayerSummary, LayerWork, summarize
 
@@ -119,14 +118,8 @@ def write_host(bundle: Path, model: ir.Model) -> None:
 
 def copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
     """Copy the source model and its external data into source/; the path of the copy inside the bundle."""
-    external = {
-        os.fspath(t.location)
-        for graph in every_graph(model)
-        for v in graph.initializers.values()
-        if isinstance(t := v.const_value, ir.ExternalTensor)
-    }
     folder = (bundle / "source").resolve()
-    for name in [source.name, *sorted(external)]:
+    for name in [source.name, *external_files(model)]:
         copy = (folder / name).resolve()
         if not copy.is_relative_to(folder):
             raise BadInputError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from rcompile.constants import ConstantWeight, constant_weight
+from rcompile.constants import STANDARD_DOMAINS, ConstantWeight, constant_weight
 from rcompile.errors import UnsupportedError
 from rcompile.names import layer_name, unique
 
@@ -61,8 +61,8 @@ class Use:
 
     @property
     def name(self) -> str:
-        """The node's name in the source, or the name of its output where it has none."""
-        return self.node.name or str(self.node.outputs[0].name)
+        """The node's name, which reading has made its own."""
+        return str(self.node.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
             continue
         use = _use(node) if node.graph is model.graph else "it lies in a subgraph"
         if isinstance(use, str):
-            unmapped.append(Unmapped(node.name or str(node.outputs[0].name), node.op_type, use))
+            unmapped.append(Unmapped(str(node.name), node.op_type, use))
         else:
             tied = next((group for group in groups if group[0][1].equals(use[1])), None)
             if tied is None:
@@ -132,7 +132,7 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
 
 def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
     """The use of a constant weight that `node` is, or the reason why it is none."""
-    if node.domain not in ("", "ai.onnx") or node.op_type not in ("MatMul", "Gemm"):
+    if node.domain not in STANDARD_DOMAINS or node.op_type not in ("MatMul", "Gemm"):
         return (
             f"{node.op_type} hides its product from this compiler; export the model without that fusion or quantization"
         )
@@ -209,7 +209,7 @@ def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.nda
     if len(users) != 1 or product.is_graph_output():
         return None, None
     add = users[0].node
-    if add.graph is not node.graph or add.op_type != "Add" or add.domain not in ("", "ai.onnx"):
+    if add.graph is not node.graph or add.op_type != "Add" or add.domain not in STANDARD_DOMAINS:
         return None, None
     other = add.inputs[1 - users[0].idx]
     constant = constant_weight(other) if other is not None else None

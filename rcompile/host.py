@@ -13,7 +13,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNod
 
 from rcompile.errors import BadInputError
 from rcompile.frontend import Linear, Use
-from rcompile.read import OWN_PREFIX, every_graph
+from rcompile.read import OWN_PREFIX, every_initializer, external_files
 from rcompile.target import Target
 
 DOMAIN = "ai.rcompile"
@@ -158,8 +158,7 @@ def _move_constants(model: ir.Model, bundle: Path) -> None:
     """Write every large initializer that is not a crossbar's to host.data; source files outside the bundle are then no longer needed."""
     held = [
         (value, tensor)
-        for graph in every_graph(model)
-        for value in graph.initializers.values()
+        for value in every_initializer(model)
         if (tensor := value.const_value) is not None
         and not str(value.name).startswith(OWN_PREFIX)
         and tensor.dtype != ir.DataType.STRING
@@ -198,11 +197,9 @@ def read_host(path: Path) -> HostGraph:
     except Exception as error:  # protobuf and onnx_ir each raise their own
         raise BadInputError(f"'{path.name}' is not an ONNX model: {error}") from None
     crossbars = [_crossbar(n) for n in model.graph if (n.domain, n.op_type) == (DOMAIN, OP_TYPE)]
-    tensors = [v.const_value for graph in every_graph(model) for v in graph.initializers.values()]
-    files = {str(t.location) for t in tensors if isinstance(t, ir.ExternalTensor)}
     names = Counter(str(n.name) for n in model.graph if n.name)  # a branch has names of its own
     repeated = sorted(name for name, times in names.items() if times > 1)
-    return HostGraph(tuple(crossbars), tuple(sorted(files)), tuple(repeated))
+    return HostGraph(tuple(crossbars), tuple(external_files(model)), tuple(repeated))
 
 
 def _crossbar(node: ir.Node) -> CrossbarNode:

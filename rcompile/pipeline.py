@@ -85,7 +85,7 @@ def compile_model(
     with new_bundle(bundle, force) as folder:
         written = emit.write_layers(folder, works, input_scales, hardware)
         kept = emit.copy_source(source, graph, folder) if keep_source else None
-        opset = opset_version(graph) or 0
+        opset = opset_version(graph)
         emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, folder))
         manifest = emit.write_manifest(folder, hardware, source, opset, kept, options, STAGES, written, found.unmapped)
     return Compiled(hardware, stop_after, written.summaries, found.unmapped, manifest, bundle)

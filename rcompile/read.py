@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import google.protobuf.message
@@ -53,7 +54,7 @@ def read_model(path: Path) -> ir.Model:
             f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
         ) from None
     opset = opset_version(model)
-    if opset is None or not len(model.graph):
+    if not opset or not len(model.graph):
         raise BadInputError(
             f"'{path}' holds no ONNX graph (truncated, or another protobuf). Export it again, e.g. with `rcompile export`."
         )
@@ -67,7 +68,7 @@ def read_model(path: Path) -> ir.Model:
 
 def _check_tensors(model: ir.Model, path: Path) -> None:
     """Every tensor must be at hand, and every value must come from somewhere."""
-    for value in (v for graph in every_graph(model) for v in graph.initializers.values()):
+    for value in every_initializer(model):
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
             raise BadInputError(
@@ -84,11 +85,17 @@ def _check_tensors(model: ir.Model, path: Path) -> None:
             )
 
 
-def every_graph(model: ir.Model) -> list[ir.Graph]:
-    """The main graph and those inside If, Loop and Scan."""
-    return [model.graph, *model.graph.subgraphs()]
+def every_initializer(model: ir.Model) -> Iterator[ir.Value]:
+    """The initializers of the main graph and of those inside If, Loop and Scan."""
+    return (v for graph in (model.graph, *model.graph.subgraphs()) for v in graph.initializers.values())
 
 
-def opset_version(model: ir.Model) -> int | None:
-    """The version of the standard operators that the model uses."""
-    return model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx"))
+def external_files(model: ir.Model) -> list[str]:
+    """The files that the model's tensors lie in, beside its own: locations relative to it, sorted."""
+    tensors = (value.const_value for value in every_initializer(model))
+    return sorted({str(t.location) for t in tensors if isinstance(t, ir.ExternalTensor)})
+
+
+def opset_version(model: ir.Model) -> int:
+    """The version of the standard operators that the model uses; 0 if it imports none."""
+    return model.graph.opset_imports.get("", model.graph.opset_imports.get("ai.onnx", 0))

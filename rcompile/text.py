@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rcompile.errors import BadInputError
 
 MAX_TOKENS = 128  # the usual length for GLUE
 PAD_TOKENS = ("[PAD]", "<pad>")  # of BERT, of RoBERTa
+Texts = Sequence[str] | Sequence[tuple[str, str]]
 Feeds = dict[str, npt.NDArray[np.generic]]
 
 
@@ -62,17 +63,27 @@ class TextEncoder:
             )
         self._inputs = list(inputs)
         width = next((i.shape[1] for i in inputs if len(i.shape) == 2 and i.shape[1] is not None), None)
-        self.batch = next((i.shape[0] for i in inputs if len(i.shape) == 2 and i.shape[0] is not None), None)
-        self._width = width
+        self._batch = next((i.shape[0] for i in inputs if len(i.shape) == 2 and i.shape[0] is not None), None)
         self._tokenizer.enable_truncation(width or MAX_TOKENS)
         pad = next((i for t in PAD_TOKENS if (i := self._tokenizer.token_to_id(t)) is not None), 0)
         self._tokenizer.enable_padding(length=width, pad_id=pad)
 
-    def lengths(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[int]:
+    def lengths(self, texts: Texts) -> list[int]:
         """Tokens of each text."""
         return [sum(e.attention_mask) for e in self._tokenizer.encode_batch(list(texts))]
 
-    def feeds(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> Feeds:
+    def batches(self, texts: Texts, order: Sequence[int], size: int) -> Iterator[tuple[list[int], Feeds]]:
+        """The texts in this order, `size` at a time or as many as the model fixes: indices of a batch, and its feeds.
+
+        A batch that is short of a fixed size is filled up with repeats of its last text; the indices are those of the first rows.
+        """
+        size = self._batch or size
+        for start in range(0, len(order), size):
+            rows = list(order[start : start + size])
+            filled = rows + rows[-1:] * ((self._batch or len(rows)) - len(rows))
+            yield rows, self.feeds([texts[i] for i in filled])  # type: ignore[arg-type]
+
+    def feeds(self, texts: Texts) -> Feeds:
         """The inputs for one batch; each [batch, tokens], padded to the longest."""
         encoded = self._tokenizer.encode_batch(list(texts))
         columns = {

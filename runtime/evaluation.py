@@ -119,24 +119,18 @@ def source_session(bundle: Bundle, threads: int = 0) -> ort.InferenceSession:
         raise BadInputError(f"ONNX Runtime cannot run the source model of bundle '{bundle.folder}': {error}") from None
 
 
-Batch = tuple[np.ndarray, Feeds]
+Batch = tuple[list[int], Feeds]
 
 
 def _batches(bundle: Bundle, session: ort.InferenceSession, examples: Examples) -> list[Batch]:
-    """Examples of like length together, each batch with the indices of its examples; a fixed batch size is filled up with repeats."""
+    """Examples of like length together, each batch with the indices of its examples."""
     if bundle.manifest.source.tokenizer is None:
         raise BadInputError(
             f"bundle '{bundle.folder}' has no tokenizer: put tokenizer.json beside the ONNX file and compile again."
         )
     encoder = TextEncoder(bundle.path(bundle.manifest.source.tokenizer), session_inputs(session))
-    order = np.argsort(encoder.lengths(examples.texts), kind="stable")
-    size = encoder.batch or BATCH
-    made = []
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        filled = np.concatenate([rows, np.repeat(rows[-1:], (encoder.batch or len(rows)) - len(rows))])
-        made.append((rows, encoder.feeds([examples.texts[i] for i in filled])))
-    return made
+    order = np.argsort(encoder.lengths(examples.texts), kind="stable").tolist()
+    return list(encoder.batches(examples.texts, order, BATCH))
 
 
 def _scores(

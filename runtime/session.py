@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 from rcompile.bundle import Bundle
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import BadInputError, RcompileError, UsageError
 from rcompile.manifest import MODEL
 from runtime.dies import Die, MeasuredDie, die_options
 from runtime.library import device, native
@@ -53,6 +53,7 @@ class CrossbarSession(ort.InferenceSession):
         options.add_provider_for_devices([device()], {**provider_options, "token": self._token})
         # With fallback, onnxruntime would answer a bad provider option with a session on the CPU provider alone.
         super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
+        self._wanted = {i.name: i for i in self.get_inputs()}
         self.die: Die | MeasuredDie | None = None
 
     def set_die(self, die: Die | MeasuredDie | None) -> None:
@@ -79,7 +80,7 @@ class CrossbarSession(ort.InferenceSession):
         return super().run(output_names, input_feed, run_options)
 
     def _check(self, feed: Mapping[str, Any]) -> None:
-        wanted = {i.name: i for i in self.get_inputs()}
+        wanted = self._wanted
         for name in [n for n in wanted if n not in feed] + [n for n in feed if n not in wanted]:
             what = "is missing" if name in wanted else "is not an input of the model"
             raise BadInputError(f"input '{name}' {what}. The model takes {', '.join(wanted)}.")
@@ -123,18 +124,18 @@ def load(
     Every file that the session reads is compared with its digest first. threads: of ONNX Runtime and for changing dies; 0: as many as
     there are cores. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
     """
-    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    opened.verify(opened.runtime_files())
     if not 0 <= threads <= MAX_THREADS:
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")
-    options = session_options or quiet_options(threads)
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    opened.verify(opened.runtime_files())
+    options = session_options or quiet_options()
     provider = dict(provider_options or {})
     if threads:
         options.intra_op_num_threads = threads
         provider["threads"] = str(threads)
     try:
         session = CrossbarSession(opened, options, provider)
-    except (BadInputError, UsageError):
+    except RcompileError:
         raise
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime refuses bundle '{opened.folder}': {error}") from None

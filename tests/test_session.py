@@ -249,6 +249,15 @@ def test_dies_from_numpy_numbers_and_dies_that_do_not_fit(bundle: Path) -> None:
     assert session.die == runtime.Die(1, 0.02, 0.5)
 
 
+def test_a_provider_that_cannot_load_is_not_blamed_on_the_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise UnsupportedError("the native execution provider is not built.")
+
+    monkeypatch.setattr("runtime.session.device", missing)
+    with pytest.raises(UnsupportedError, match="not built"):
+        runtime.load(bundle)
+
+
 def test_a_bad_provider_option_is_an_error_and_no_silent_cpu_session(bundle: Path) -> None:
     with pytest.raises(BadInputError, match="isa"):
         runtime.load(bundle, provider_options={"isa": "abacus"})

@@ -74,17 +74,12 @@ def build_model(base: Path, old_ids: list[int]) -> BertForSequenceClassification
     return model
 
 
-@cache
-def _order(lengths: tuple[int, ...], size: int, seed: int) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    order = np.argsort(np.array(lengths) + rng.uniform(0, 3, len(lengths)), kind="stable")
-    cut = [order[i : i + size] for i in range(0, len(order), size)]
-    return [cut[i] for i in rng.permutation(len(cut))]
-
-
 def batches(ids: list[list[int]], size: int, seed: int) -> list[np.ndarray]:
     """Shuffled batches of sentences of like length: the indices of each."""
-    return _order(tuple(map(len, ids)), size, seed)
+    rng = np.random.default_rng(seed)
+    order = np.argsort(np.array([len(x) for x in ids]) + rng.uniform(0, 3, len(ids)), kind="stable")
+    cut = [order[i : i + size] for i in range(0, len(order), size)]
+    return [cut[i] for i in rng.permutation(len(cut))]
 
 
 def pad(ids: list[list[int]], rows: np.ndarray) -> dict[str, torch.Tensor]:
@@ -137,6 +132,7 @@ def train(args: argparse.Namespace) -> None:
     warm, cool = 0.06 * steps, 0.94 * steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / cool)))
     parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    epoch_batches = cache(lambda epoch: batches(ids, args.batch, args.seed + epoch))
     checkpoint, started, step = args.out / "checkpoint.pt", time.monotonic(), 0
     if checkpoint.exists():
         saved = torch.load(checkpoint)
@@ -146,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
         torch.set_rng_state(saved["rng"])
     while step < steps:
         epoch, at = divmod(step, per_epoch)
-        rows = batches(ids, args.batch, args.seed + epoch)[at]
+        rows = epoch_batches(epoch)[at]
         loss = model(**pad(ids, rows), labels=labels[rows]).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -15,11 +15,19 @@ from safetensors.numpy import load_file
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import F32, Tiles, decode, problems
-from rcompile.host import NODE_TENSORS, CrossbarNode, node_attributes, read_host, tensor_spans
+from rcompile.host import NODE_TENSORS, CrossbarNode, TensorSpan, node_attributes, read_host, tensor_spans
 from rcompile.manifest import MODEL, LayerEntry, Manifest, NodeEntry, read_manifest
 
 # A pruned layer has more weights than cells, but a manifest that claims a million times as many lies.
 MAX_SPARSITY = 1 << 20
+
+
+class DamagedError(BadInputError):
+    """A bundle is not what its manifest says. problem: what is wrong, without the bundle's name and the way out."""
+
+    def __init__(self, bundle: Bundle, problem: str, way_out: str = "Compile the model again.") -> None:
+        self.problem, self.text = problem, f"{problem}. {way_out}".rstrip()
+        super().__init__(f"bundle '{bundle.folder}': {self.text}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +56,19 @@ class Bundle:
         """A file of the bundle. Raises BadInputError if it is missing, unlisted, or leads outside through a link."""
         path = self.folder / name
         if name not in self.manifest.files:
-            raise BadInputError(
-                f"bundle '{self.folder}': the manifest does not list '{name}'. Compile the model again."
-            )
+            raise DamagedError(self, f"the manifest does not list '{name}'")
         if not path.is_file():
-            raise BadInputError(
-                f"bundle '{self.folder}': file '{name}' is missing. Copy the bundle again, or compile again."
-            )
+            raise DamagedError(self, f"file '{name}' is missing", "Copy the bundle again, or compile again.")
         if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise BadInputError(f"bundle '{self.folder}': '{name}' leads outside the bundle. Compile the model again.")
+            raise DamagedError(self, f"'{name}' leads outside the bundle")
         return path
 
     def verify(self, names: Iterable[str]) -> None:
         """Compare the named files with their digests. Raises BadInputError at the first that differs."""
         for problem in self._file_problems(list(names)):
             if problem:
-                raise BadInputError(
-                    f"bundle '{self.folder}': {problem}. Copy the bundle again, or compile again; `rcompile check` lists all damage."
-                )
+                way_out = "Copy the bundle again, or compile again; `rcompile check` lists all damage."
+                raise DamagedError(self, problem, way_out)
 
     def runtime_files(self) -> list[str]:
         """The files that a session reads."""
@@ -73,28 +76,21 @@ class Bundle:
 
     def layer(self, entry: LayerEntry) -> Layer:
         """One layer, validated: shapes, dtypes, ranges. Raises BadInputError."""
+        path = self.path(entry.file)
         try:
-            tensors = load_file(self.path(entry.file))
+            tensors = load_file(path)
         except (safetensors.SafetensorError, OSError, ValueError) as error:
-            raise BadInputError(f"bundle '{self.folder}': '{entry.file}' is not a safetensors file: {error}.") from None
-        found = {n: (str(t.dtype), t.shape) for n, t in tensors.items()}
-        names = {"U8": "uint8", "I8": "int8", "I32": "int32", "F32": "float32"}
-        wanted = {n: (names[t.dtype], t.shape) for n, t in entry.tensors.items()}
+            raise DamagedError(self, f"'{entry.file}' is not a safetensors file: {error}", "") from None
+        found = {name: (span.dtype, span.shape) for name, span in tensor_spans(path).items()}
         required = {"levels", "weight_scale", *(n.bias for n in entry.nodes)}
-        if found != wanted or not required <= set(found):
-            raise BadInputError(
-                f"bundle '{self.folder}': the tensors of '{entry.file}' are not those that the manifest lists. Compile the model again."
-            )
+        if found != {n: (t.dtype, t.shape) for n, t in entry.tensors.items()} or not required <= set(found):
+            raise DamagedError(self, f"the tensors of '{entry.file}' are not those that the manifest lists")
         tiles = Tiles.from_tensors(tensors)
-        cells = tiles.levels.size
-        if tiles.placement.tiles != entry.tiles or entry.inputs * entry.outputs > max(cells, 1) * MAX_SPARSITY:
-            raise BadInputError(
-                f"bundle '{self.folder}': the size of layer '{entry.name}' is not that of '{entry.file}'. Compile the model again."
-            )
+        too_sparse = entry.inputs * entry.outputs > max(tiles.levels.size, 1) * MAX_SPARSITY
+        if tiles.placement.tiles != entry.tiles or too_sparse:
+            raise DamagedError(self, f"the size of layer '{entry.name}' is not that of '{entry.file}'")
         if wrong := problems(tiles, self.manifest.target, entry.inputs, entry.outputs):
-            raise BadInputError(
-                f"bundle '{self.folder}': '{entry.file}' breaks the normal form: {'; '.join(wrong)}. Compile the model again."
-            )
+            raise DamagedError(self, f"'{entry.file}' breaks the normal form: {'; '.join(wrong)}")
         return Layer(entry, tiles, tensors["weight_scale"], {n.bias: tensors[n.bias] for n in entry.nodes})
 
     def tile(self, address: str) -> tuple[Layer, int]:
@@ -116,8 +112,8 @@ class Bundle:
     def _file_problem(self, name: str) -> str | None:
         try:
             path = self.path(name)
-        except BadInputError as error:
-            return str(error).split(": ", 1)[1].split(". ")[0]
+        except DamagedError as damage:
+            return damage.problem
         entry = self.manifest.files[name]
         if path.stat().st_size != entry.bytes:
             return f"'{name}' has {path.stat().st_size} bytes, the manifest says {entry.bytes}"
@@ -164,8 +160,8 @@ class Bundle:
     def _layer_problems(self, entry: LayerEntry) -> list[str]:
         try:
             layer = self.layer(entry)
-        except BadInputError as error:
-            return [str(error).split(": ", 1)[1]]
+        except DamagedError as damage:
+            return [damage.text]
         codes = decode(layer.tiles, self.manifest.target, entry.inputs, entry.outputs)
         limit = self.manifest.target.weight_code_max
         if (
@@ -193,12 +189,14 @@ class Bundle:
             where = "manifest" if (layer, name) in nodes else "graph"
             wrong.append(f"node '{name}' of layer '{layer}' is not in the {where}")
         for entry in sound:
+            spans = tensor_spans(self.path(entry.file))
             for listed_node in (n for n in entry.nodes if (entry.name, n.name) in nodes):
-                wrong += self._node_problems(entry, listed_node, nodes[entry.name, listed_node.name])
+                wrong += self._node_problems(entry, spans, listed_node, nodes[entry.name, listed_node.name])
         return wrong
 
-    def _node_problems(self, entry: LayerEntry, listed: NodeEntry, node: CrossbarNode) -> list[str]:
-        spans = tensor_spans(self.path(entry.file))
+    def _node_problems(
+        self, entry: LayerEntry, spans: dict[str, TensorSpan], listed: NodeEntry, node: CrossbarNode
+    ) -> list[str]:
         tensors = tuple((entry.file, spans[t].offset, spans[t].length) for t in (*NODE_TENSORS, listed.bias))
         reads = (
             [] if node.tensors == tensors else [f"node '{node.name}' does not read the images of layer '{entry.name}'"]

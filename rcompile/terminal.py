@@ -61,29 +61,27 @@ class Commands(DefaultGroup):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             return super().invoke(ctx)
-        except RcompileError as error:
-            if ctx.params.get("debug"):
-                raise
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted; nothing was left behind", err=True)
             sys.exit(INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except OSError as error:
-            if ctx.params.get("debug"):
-                raise
-            click.echo(f"error: {error}", err=True)
-            sys.exit(RcompileError.exit_code)
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(
-                f"internal error: {type(error).__name__}: {error}. This is a bug: report it with the output of `rcompile --debug ...`.",
-                err=True,
-            )
-            sys.exit(INTERNAL_ERROR)
+            message, code = _in_one_message(error)
+            click.echo(message, err=True)
+            sys.exit(code)
+
+
+def _in_one_message(error: Exception) -> tuple[str, int]:
+    """What the user reads, and the exit code."""
+    if isinstance(error, RcompileError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError):
+        return f"error: {error}", RcompileError.exit_code
+    bug = "This is a bug: report it with the output of `rcompile --debug ...`."
+    return f"internal error: {type(error).__name__}: {error}. {bug}", INTERNAL_ERROR
 
 
 @contextmanager

@@ -174,6 +174,14 @@ def test_check_finds_damage(bundle: Path) -> None:
         assert expected in result.output
 
 
+def test_check_of_a_bundle_whose_name_looks_like_a_message(bundle: Path) -> None:
+    """What is wrong is not cut out of a sentence that holds the name."""
+    strange = bundle.rename(bundle.parent / "run 3: final. done")
+    (strange / "host.data").unlink()
+    result = run("check", strange)
+    assert (result.exit_code, result.output) == (FAILED, "host.data: file 'host.data' is missing\n")
+
+
 def test_check_decodes_the_images(bundle: Path) -> None:
     """A changed cell under a digest that was made to fit is still found."""
     from safetensors.numpy import load_file, save

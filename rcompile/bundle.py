@@ -203,7 +203,13 @@ class Bundle:
         )
         target = self.manifest.target
         attributes = node_attributes(
-            entry.name, entry.inputs, entry.outputs, entry.first_tile, target, listed.input_scale
+            entry.name,
+            entry.inputs,
+            entry.outputs,
+            entry.first_tile,
+            target,
+            self.manifest.options.combiner,
+            listed.input_scale,
         )
         differing = [
             f"node '{node.name}' has {key} = {node.attributes.get(key)}, not {attributes.get(key)}"

@@ -11,6 +11,7 @@ import click
 
 from rcompile import __version__
 from rcompile.cli_targets import targets
+from rcompile.cli_train import prune, train
 from rcompile.terminal import FAILED, JSON, SEEDS, Commands, progress_bar, stdout_console
 
 PATH = click.Path(path_type=Path)
@@ -63,13 +64,28 @@ def main(debug: bool) -> None:
 @click.option(
     "--no-source", is_flag=True, help="Leave the source model out of the bundle; `evaluate` then has no fp32 score."
 )
+@click.option(
+    "--protect",
+    type=click.Choice(["none", "paper", "auto"]),
+    default="none",
+    show_default=True,
+    help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error.",
+)
+@click.option(
+    "--combiner",
+    type=click.Choice(["cell", "median", "mean", "select"]),
+    help="How replicas are combined.  [default: of those that the target has, the best predicted]",
+)
+@click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
+@click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against.  [default: the target's]")
+@click.option("--allow-extra-crossbars", is_flag=True, help="Let protection take more crossbars than the dense model.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
 @click.option(
     "--stop-after",
     metavar="STAGE",
-    type=click.Choice(["read", "find", "quantize", "compact", "tile", "encode", "emit"]),
-    help="Stop after read, find, quantize, compact, tile, encode or emit; only emit writes.",
+    type=click.Choice(["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]),
+    help="Stop after read, find, quantize, compact, protect, tile, encode or emit; only emit writes.",
 )
 @JSON
 @click.option("-v", "--verbose", is_flag=True, help="List every layer, and what stays on the host.")
@@ -81,6 +97,11 @@ def compile(
     samples: Path | None,
     keep_on_host: tuple[str, ...],
     no_source: bool,
+    protect: Any,
+    combiner: Any,
+    sa0: float | None,
+    sa1: float | None,
+    allow_extra_crossbars: bool,
     force: bool,
     dry_run: bool,
     stop_after: Any,
@@ -91,6 +112,7 @@ def compile(
     """Compile MODEL (ONNX) into a bundle of conductance images."""
     from rcompile import show
     from rcompile.pipeline import compile_model
+    from rcompile.protect import Guard
 
     if dry_run and stop_after:
         raise click.UsageError("--dry-run is --stop-after encode: give one of them.")
@@ -103,6 +125,7 @@ def compile(
             calibrate_with=samples,
             keep_on_host=keep_on_host,
             keep_source=not no_source,
+            guard=Guard(protect, combiner, sa0, sa1, allow_extra_crossbars),
             force=force,
             stop_after=stop,
             progress=progress,
@@ -267,4 +290,6 @@ def export(source: str, out: Path, exporter: Any, force: bool) -> None:
     export_model(source, out, exporter=exporter, force=force)
 
 
+main.add_command(train)
+main.add_command(prune)
 main.add_command(targets)

@@ -18,11 +18,6 @@ class Kept:
     outputs: I32
 
 
-def keep_all(inputs: int, outputs: int) -> Kept:
-    """Every input and output: the dense layer, which the ledger compares with."""
-    return Kept(np.arange(inputs, dtype=np.int32), np.arange(outputs, dtype=np.int32))
-
-
 def compact(linear: QuantizedLinear) -> Kept:
     """The inputs and outputs that have a weight code other than zero; a layer of zeros keeps its first of each."""
     used = linear.codes != 0

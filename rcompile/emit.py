@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from rcompile import __version__
 from rcompile.canonical import file_sha256, files_sha256
-from rcompile.compact import keep_all
+from rcompile.compact import Kept
 from rcompile.errors import BadInputError
 from rcompile.form import Placement
 from rcompile.frontend import Linear, Unmapped
@@ -23,18 +23,21 @@ from rcompile.manifest import (
     MANIFEST,
     MODEL,
     TOKENIZER,
+    AllocationEntry,
     FileEntry,
     LayerEntry,
     LedgerRow,
     Manifest,
     NodeEntry,
     Options,
+    ProtectionEntry,
     Source,
     TensorEntry,
     Tool,
     UnmappedEntry,
 )
-from rcompile.place import place
+from rcompile.place import crossbars
+from rcompile.protect import Protection
 from rcompile.read import external_files
 from rcompile.target import Target
 from rcompile.work import LayerSummary, LayerWork, summarize
@@ -55,10 +58,15 @@ def write_layers(bundle: Path, works: Iterable[LayerWork], input_scales: dict[st
     rows: list[tuple[MappedLayer, LayerEntry, LedgerRow, LayerSummary]] = []
     first_tile = 0
     for work in works:
-        assert work.placement is not None
+        assert work.placement is not None and work.kept is not None
         layer = _write_layer(bundle, work, first_tile, tuple(input_scales.get(use.name) for use in work.linear.uses))
         rows.append(
-            (layer, _layer_entry(layer, work), _ledger_row(work.linear, work.placement, target), summarize(work))
+            (
+                layer,
+                _layer_entry(layer, work),
+                _ledger_row(work.linear, work.kept, work.placement, target),
+                summarize(work),
+            )
         )
         first_tile += work.placement.tiles
     return Written(*map(tuple, zip(*rows, strict=True)))
@@ -100,14 +108,18 @@ def _layer_entry(layer: MappedLayer, work: LayerWork) -> LayerEntry:
     )
 
 
-def _ledger_row(linear: Linear, placement: Placement, target: Target) -> LedgerRow:
-    crossbars = placement.tiles
+def _ledger_row(linear: Linear, kept: Kept, placement: Placement, target: Target) -> LedgerRow:
+    width = target.bitlines_per_output
+    pruned = crossbars(len(kept.inputs), np.full(len(kept.outputs), width), target)
     return LedgerRow(
         layer=linear.name,
-        crossbars_dense=place(keep_all(linear.inputs, linear.outputs), target).tiles,
-        crossbars=crossbars,
-        cells=crossbars * target.crossbar.rows * target.crossbar.cols,
+        crossbars_dense=crossbars(linear.inputs, np.full(linear.outputs, width), target),
+        crossbars_pruned=pruned,
+        crossbars=placement.tiles,
+        cells_dense=linear.inputs * linear.outputs * width,
+        cells_pruned=len(kept.inputs) * len(kept.outputs) * width,
         cells_used=placement.cells_used,
+        cells=placement.tiles * target.crossbar.rows * target.crossbar.cols,
     )
 
 
@@ -139,6 +151,17 @@ def _copy_tokenizer(source: Path, bundle: Path) -> str | None:
     return TOKENIZER
 
 
+def _protection_entry(protected: Protection) -> ProtectionEntry | None:
+    if not protected.replicas:
+        return None
+    allocations: dict[str, tuple[AllocationEntry, ...]] = {}
+    for name, replicas in protected.replicas.items():
+        copies, outputs = np.unique(replicas, axis=0, return_counts=True)
+        pairs = zip(copies.tolist(), outputs.tolist(), strict=True)
+        allocations[name] = tuple(AllocationEntry(copies=tuple(c), outputs=n) for c, n in pairs)
+    return ProtectionEntry(predicted_error=protected.predicted_error, allocations=allocations)
+
+
 def write_manifest(
     bundle: Path,
     target: Target,
@@ -147,6 +170,7 @@ def write_manifest(
     kept: str | None,
     options: Options,
     passes: tuple[str, ...],
+    protected: Protection,
     written: Written,
     unmapped: tuple[Unmapped, ...],
 ) -> Manifest:
@@ -165,6 +189,7 @@ def write_manifest(
         source=Source(name=source.name, sha256=digest, opset=opset, model=kept, tokenizer=tokenizer),
         options=options,
         passes=passes,
+        protection=_protection_entry(protected),
         ledger=written.ledger,
         layers=written.entries,
         unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in unmapped),

@@ -18,6 +18,7 @@ from rcompile.target import Target
 U8 = npt.NDArray[np.uint8]
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 
 
@@ -44,6 +45,20 @@ class Placement:
     def cells_used(self) -> int:
         """Cells at the crossing of a driven wordline and a used bitline."""
         return int(((self.wordline_input >= 0).sum(1) * (self.bitline_output >= 0).sum(1)).sum())
+
+    def vote_groups(self, tile: int) -> list[I64]:
+        """The bitlines of a tile that hold the same slice of the same output, with one polarity: one array [groups, R] for each number
+        R of replicas, replica 0 first.
+        """
+        used = np.flatnonzero(self.bitline_output[tile] >= 0)
+        of = np.stack(
+            [m[tile, used].astype(np.int64) for m in (self.bitline_output, self.bitline_slice, self.bitline_polarity)]
+        )
+        order = used[np.lexsort((self.bitline_replica[tile, used], *of[::-1]))]
+        group = np.unique(of, axis=1, return_inverse=True)[1].reshape(-1)
+        sizes = np.bincount(group)
+        ends = np.cumsum(sizes)
+        return [order[(ends[sizes == r] - r)[:, None] + np.arange(r)] for r in np.unique(sizes)]
 
     def row_blocks(self) -> Iterator[slice]:
         """Runs of consecutive tiles that share their wordlines."""
@@ -143,4 +158,21 @@ def problems(tiles: Tiles, target: Target, inputs: int, outputs: int) -> list[st
             found.append(f"{name}{wrong[0].tolist()} is {array[tuple(wrong[0])]}, outside {low} .. {high}")
     if (place.bitline_polarity == 0).any():
         found.append(f"bitline_polarity{np.argwhere(place.bitline_polarity == 0)[0].tolist()} is 0, neither +1 nor -1")
-    return found
+    return found or _broken_vote_groups(tiles)
+
+
+def _broken_vote_groups(tiles: Tiles) -> list[str]:
+    """The first vote group of which the replicas are not numbered 0 .. R-1 or not all stored alike."""
+    place = tiles.placement
+    for t in range(place.tiles):
+        for members in place.vote_groups(t):
+            numbered = (place.bitline_replica[t, members] == np.arange(members.shape[1])).all(axis=1)
+            alike = np.ptp(tiles.bitline_inverted[t, members], axis=1) == 0
+            for problem, sound in (
+                ("are not numbered 0, 1, ...", numbered),
+                ("are not all inverted or all not", alike),
+            ):
+                if not sound.all():
+                    bitlines = sorted(members[np.argmin(sound)].tolist())
+                    return [f"the replicas in tile {t}, bitlines {', '.join(map(str, bitlines))}, {problem}"]
+    return []

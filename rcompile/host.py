@@ -14,7 +14,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNod
 from rcompile.errors import BadInputError
 from rcompile.frontend import Linear, Use
 from rcompile.read import OWN_PREFIX, every_initializer, external_files
-from rcompile.target import Target
+from rcompile.target import Combining, Target
 
 DOMAIN = "ai.rcompile"
 OP_TYPE = "CrossbarMatMul"
@@ -73,7 +73,9 @@ def tensor_spans(path: Path) -> dict[str, TensorSpan]:
     }
 
 
-def rewrite_host(model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, bundle: Path) -> ir.Model:
+def rewrite_host(
+    model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, combiner: Combining, bundle: Path
+) -> ir.Model:
     """The host graph, its large constants moved to `bundle`/host.data. Changes `model`, which is spent afterwards."""
     graph = model.graph
     for layer in layers:
@@ -81,7 +83,9 @@ def rewrite_host(model: ir.Model, layers: tuple[MappedLayer, ...], target: Targe
         biases = {name: _initializer(graph, layer, name) for name in dict.fromkeys(layer.bias_names)}
         for use, bias, scale in zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True):
             linear = layer.linear
-            attributes = node_attributes(linear.name, linear.inputs, linear.outputs, layer.first_tile, target, scale)
+            attributes = node_attributes(
+                linear.name, linear.inputs, linear.outputs, layer.first_tile, target, combiner, scale
+            )
             _replace(graph, use, [*shared.values(), biases[bias]], attributes)
     model.opset_imports[DOMAIN] = OP_VERSION
     # Docstrings and metadata hold stack traces with absolute paths.
@@ -104,7 +108,13 @@ def _initializer(graph: ir.Graph, layer: MappedLayer, name: str) -> ir.Value:
 
 
 def node_attributes(
-    layer: str, inputs: int, outputs: int, first_tile: int, target: Target, input_scale: float | None
+    layer: str,
+    inputs: int,
+    outputs: int,
+    first_tile: int,
+    target: Target,
+    combiner: Combining,
+    input_scale: float | None,
 ) -> dict[str, int | float | str]:
     """The attributes of a node, by name."""
     return {
@@ -123,6 +133,8 @@ def node_attributes(
         # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
         "adc_step_levels": repr(target.adc.step_levels),
         "hrs_levels": repr(target.hrs_levels),
+        "combiner": combiner,
+        "likelier_level": target.likelier_level,
     }
 
 

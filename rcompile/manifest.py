@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from rcompile.canonical import canonical_json
 from rcompile.errors import BadInputError, UnsupportedError
-from rcompile.target import Target
+from rcompile.target import Combining, Target
 from rcompile.target_file import CONSTRAINTS
 
 FORMAT_VERSION: Literal[1] = 1
@@ -18,6 +18,8 @@ FORMAT_VERSION: Literal[1] = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
+
+Protect = Literal["none", "paper", "auto"]
 
 
 def _inside(path: str) -> str:
@@ -70,6 +72,17 @@ class Options(_Part):
     input_scale: Literal["dynamic", "static"]
     calibration_sha256: Sha256 | None
     keep_on_host: tuple[str, ...]
+    protect: Protect = Field(default="none", description="how faults are guarded against")
+    combiner: Combining = Field(
+        default="none", description="how replicas are combined; `rcompile evaluate --combiner` may choose another"
+    )
+    guard_sa0: float | None = Field(
+        default=None, ge=0, le=1, description="the SA0 rate that `auto` allocated replicas for"
+    )
+    guard_sa1: float | None = Field(
+        default=None, ge=0, le=1, description="the SA1 rate that `auto` allocated replicas for"
+    )
+    allow_extra_crossbars: bool = False
 
 
 class NodeEntry(_Part):
@@ -110,13 +123,32 @@ class UnmappedEntry(_Part):
 
 
 class LedgerRow(_Part):
-    """What a layer takes: crossbars of the plain dense placement and of this one, and cells of the latter."""
+    """What a layer takes: of the dense model, after pruning, and as it is compiled."""
 
     layer: str
     crossbars_dense: Count
-    crossbars: Count
-    cells: Positive = Field(description="cells of the crossbars that the layer takes")
-    cells_used: Count = Field(description="cells at the crossing of a driven wordline and a used bitline")
+    crossbars_pruned: Count = Field(description="without replicas")
+    crossbars: Count = Field(description="as compiled, replicas included")
+    cells_dense: Count = Field(description="inputs x outputs x bitlines of an output")
+    cells_pruned: Count
+    cells_used: Count = Field(description="as compiled: cells at the crossing of a driven wordline and a used bitline")
+    cells: Positive = Field(description="all cells of the crossbars that the layer takes")
+
+
+class AllocationEntry(_Part):
+    """Outputs of a layer that hold their slices in so many copies each, lowest slice first; 0: the slice is given up."""
+
+    copies: tuple[Count, ...]
+    outputs: Positive
+
+
+class ProtectionEntry(_Part):
+    """What protection decided."""
+
+    predicted_error: float | None = Field(
+        description="relative squared error of an output at the guarded rates, mean over layers"
+    )
+    allocations: dict[str, tuple[AllocationEntry, ...]]
 
 
 class Manifest(_Part):
@@ -129,6 +161,7 @@ class Manifest(_Part):
     source: Source
     options: Options
     passes: tuple[str, ...]
+    protection: ProtectionEntry | None = None
     ledger: Annotated[tuple[LedgerRow, ...], Field(min_length=1)]
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
     unmapped: tuple[UnmappedEntry, ...]
@@ -145,10 +178,7 @@ class Manifest(_Part):
 
     def total(self) -> LedgerRow:
         """The ledger's sum."""
-        sums = {
-            k: sum(getattr(row, k) for row in self.ledger)
-            for k in ("crossbars_dense", "crossbars", "cells", "cells_used")
-        }
+        sums = {k: sum(getattr(row, k) for row in self.ledger) for k in LedgerRow.model_fields if k != "layer"}
         return LedgerRow(layer="total", **sums)
 
     def layer(self, name: str) -> LayerEntry:

@@ -1,13 +1,14 @@
-"""The compiler, top to bottom: read ONNX, find linears, quantize, compact, tile, encode, emit."""
+"""The compiler, top to bottom: read ONNX, find linears, quantize, compact, protect, tile, encode, emit."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from rcompile import emit
@@ -18,7 +19,8 @@ from rcompile.errors import UsageError
 from rcompile.frontend import Found, Linear, Unmapped, find_linears
 from rcompile.host import rewrite_host
 from rcompile.manifest import Manifest, Options
-from rcompile.place import place
+from rcompile.place import place, plain
+from rcompile.protect import UNPROTECTED, Guard, Protection, protect, survey
 from rcompile.quantize import quantize
 from rcompile.read import opset_version, read_model
 from rcompile.scratch import check_output, new_bundle
@@ -26,8 +28,8 @@ from rcompile.target import Target
 from rcompile.target_file import load_target
 from rcompile.work import LayerSummary, LayerWork, summarize
 
-Stage = Literal["read", "find", "quantize", "compact", "tile", "encode", "emit"]
-STAGES: tuple[Stage, ...] = ("read", "find", "quantize", "compact", "tile", "encode", "emit")
+Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
+STAGES: tuple[Stage, ...] = ("read", "find", "quantize", "compact", "protect", "tile", "encode", "emit")
 Progress = Callable[[str, int, int], None]
 
 
@@ -51,6 +53,7 @@ def compile_model(
     calibrate_with: str | Path | None = None,
     keep_on_host: tuple[str, ...] = (),
     keep_source: bool = True,
+    guard: Guard = Guard(),  # noqa: B008  # frozen
     force: bool = False,
     stop_after: Stage = "emit",
     progress: Progress = lambda layer, done, total: None,
@@ -59,17 +62,15 @@ def compile_model(
 
     model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus `.bundle`, in the
     working directory. calibrate_with: sample inputs for static input scales. keep_on_host: globs of layer names to leave on the CPU.
-    keep_source: put the source model into the bundle, so that the two can be compared at any time. stop_after: run the stages up to
-    this one; only `emit` writes. progress(layer, done, total) is called after each layer. Raises RcompileError.
+    keep_source: put the source model into the bundle, so that the two can be compared at any time. guard: how to protect against stuck
+    cells. stop_after: run the stages up to this one; only `emit` writes. progress(layer, done, total) is called after each layer.
+    Raises RcompileError.
     """
     source, samples = Path(model), None if calibrate_with is None else Path(calibrate_with)
     hardware = target if isinstance(target, Target) else load_target(target)
-    options = Options(
-        input_scale=input_scale_mode(hardware, samples),
-        calibration_sha256=samples_digest(samples),
-        keep_on_host=keep_on_host,
-    )
+    guard.check()
     bundle = Path(out) if out is not None else Path(f"{source.stem}.bundle")
+    input_scale = input_scale_mode(hardware, samples)
     if stop_after == "emit":
         check_output(bundle, force)
 
@@ -77,17 +78,32 @@ def compile_model(
     if stop_after == "read":
         return Compiled(hardware, stop_after, (), ())
     found = _find(graph, keep_on_host)
-    works = _reporting(_stages(found.linears, hardware, stop_after), len(found.linears), progress)
+    depth = STAGES.index(stop_after)
+    protected = _protect(found.linears, guard, hardware, progress) if depth >= STAGES.index("protect") else UNPROTECTED
+    works = _reporting(_stages(found.linears, protected, hardware, depth), len(found.linears), progress)
     if stop_after != "emit":
         return Compiled(hardware, stop_after, tuple(map(summarize, works)), found.unmapped)
 
     input_scales = calibrate(graph, source, found.linears, samples, hardware) if samples else {}
+    options = Options(
+        input_scale=input_scale,
+        calibration_sha256=samples_digest(samples),
+        keep_on_host=keep_on_host,
+        protect=guard.scheme,
+        combiner=protected.combiner,
+        guard_sa0=protected.sa0,
+        guard_sa1=protected.sa1,
+        allow_extra_crossbars=guard.allow_extra_crossbars,
+    )
     with new_bundle(bundle, force) as folder:
         written = emit.write_layers(folder, works, input_scales, hardware)
         kept = emit.copy_source(source, graph, folder) if keep_source else None
         opset = opset_version(graph)
-        emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, folder))
-        manifest = emit.write_manifest(folder, hardware, source, opset, kept, options, STAGES, written, found.unmapped)
+        emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, options.combiner, folder))
+        passes = STAGES if guard.scheme != "none" else tuple(s for s in STAGES if s != "protect")
+        manifest = emit.write_manifest(
+            folder, hardware, source, opset, kept, options, passes, protected, written, found.unmapped
+        )
     return Compiled(hardware, stop_after, written.summaries, found.unmapped, manifest, bundle)
 
 
@@ -106,18 +122,33 @@ def _find(graph: ir.Model, keep_on_host: tuple[str, ...]) -> Found:
     return found
 
 
-def _stages(linears: tuple[Linear, ...], target: Target, stop_after: Stage) -> Iterator[LayerWork]:
+def _protect(linears: tuple[Linear, ...], guard: Guard, target: Target, progress: Progress) -> Protection:
+    """Replicas for every layer. Layers compete for crossbars, so all are surveyed before any is placed."""
+    if guard.scheme == "none":
+        return UNPROTECTED
+    surveys = []
+    for done, linear in enumerate(linears, 1):
+        quantized = quantize(linear, target)
+        surveys.append(survey(quantized, compact(quantized), target))
+        progress(f"survey {linear.name}", done, len(linears))
+    return protect(surveys, guard, target)
+
+
+def _stages(linears: tuple[Linear, ...], protected: Protection, target: Target, depth: int) -> Iterator[LayerWork]:
     """Every layer through the stages between `find` and `emit`, one at a time: memory is bounded by the largest layer."""
-    depth = STAGES.index(stop_after)
     for linear in linears:
-        quantized = quantize(linear, target) if depth >= STAGES.index("quantize") else None
-        placement = place(compact(quantized), target) if quantized and depth >= STAGES.index("tile") else None
-        tiles = (
-            encode(quantized, placement, target)
-            if quantized and placement and depth >= STAGES.index("encode")
-            else None
-        )
-        yield LayerWork(linear, quantized, placement, tiles)
+        work = LayerWork(linear)
+        replicas = protected.replicas.get(linear.name, plain(linear.outputs, target))
+        if depth >= STAGES.index("quantize"):
+            given_up = (replicas == 0).sum(axis=1)
+            work = replace(work, quantized=quantize(linear, target, np.left_shift(1, given_up * target.cell.bits)))
+        if work.quantized and depth >= STAGES.index("compact"):
+            work = replace(work, kept=compact(work.quantized))
+        if work.kept and depth >= STAGES.index("tile"):
+            work = replace(work, placement=place(work.kept, replicas, target))
+        if work.quantized and work.placement and depth >= STAGES.index("encode"):
+            work = replace(work, tiles=encode(work.quantized, work.placement, target))
+        yield work
 
 
 def _reporting(works: Iterator[LayerWork], total: int, progress: Progress) -> Iterator[LayerWork]:

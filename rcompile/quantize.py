@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rcompile.form import F32, I8
+from rcompile.form import F32, I8, I32
 from rcompile.frontend import Linear
 from rcompile.target import Target
 
@@ -20,26 +20,35 @@ class QuantizedLinear:
     weight_scale: F32
 
 
-def quantize(linear: Linear, target: Target) -> QuantizedLinear:
+def quantize(linear: Linear, target: Target, step: I32 | None = None) -> QuantizedLinear:
     """Symmetric, per output, to the nearest code (ties to even); int8 codes that came with the model are kept as they are.
 
-    An output whose weights are all zero gets scale 1. Raises BadInputError for NaN or Inf weights.
+    step: i32 [N], the codes of an output are multiples of it; None for 1 throughout. An output whose weights are all zero
+    gets scale 1. Raises BadInputError for NaN or Inf weights.
     """
     limit = target.weight_code_max
     weight = linear.weight.read()
-    if weight.scale is not None and int(np.abs(weight.values.astype(np.int16)).max()) <= limit:
+    coarse = step is not None and bool((step != 1).any())
+    if not coarse and weight.scale is not None and int(np.abs(weight.values.astype(np.int16)).max()) <= limit:
         return QuantizedLinear(linear.name, weight.values, weight.scale)
-    codes, scale = _nearest_codes(weight.dequantized(), limit)
+    values = weight.dequantized()
+    if coarse:
+        assert step is not None
+        codes, scale = _nearest_codes(values, limit // step)
+        codes *= step.astype(np.int8)
+        scale /= step.astype(np.float32)
+    else:
+        codes, scale = _nearest_codes(values, limit)
     del weight
     linear.weight.release()
     return QuantizedLinear(linear.name, codes, scale)
 
 
-def _nearest_codes(values: F32, limit: int) -> tuple[I8, F32]:
-    """Codes int8 [K, N] and scales float32 [N] of weights float32 [K, N]."""
+def _nearest_codes(values: F32, limit: int | I32) -> tuple[I8, F32]:
+    """Codes int8 [K, N] and scales float32 [N] of weights float32 [K, N]. limit: the largest code, of all outputs or of each."""
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     # A scale below the smallest normal float would divide by zero; such an output is zero at any precision.
-    scale = (largest / np.float32(limit)).astype(np.float32)
+    scale = (largest / np.asarray(limit, np.float32)).astype(np.float32)
     scale[scale < np.finfo(np.float32).tiny] = 1.0
     codes = values / scale
     np.rint(codes, out=codes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -12,8 +12,12 @@ from rich.table import Table
 
 from rcompile.bundle import Bundle, Difference, Layer
 from rcompile.form import Tiles
+from rcompile.manifest import LedgerRow, Manifest
 from rcompile.pipeline import Compiled
 from rcompile.target import Target, describe
+
+if TYPE_CHECKING:
+    from rcompile.train.run import Pruned
 
 SHADES = " ░▒▓█"
 
@@ -74,13 +78,32 @@ def print_compiled(result: Compiled, console: Console, every_layer: bool) -> Non
     weights = sum(row.inputs * row.outputs for row in result.layers)
     crossbars = sum(row.crossbars or 0 for row in result.layers)
     where = f" -> {result.bundle}" if result.bundle is not None else f" (stopped after {result.stage}; nothing written)"
+    dense = f" (dense: {result.manifest.total().crossbars_dense:,})" if result.manifest else ""
     size = (
-        f" on {crossbars:,} crossbars of {result.target.crossbar.rows}x{result.target.crossbar.cols}"
+        f" on {crossbars:,} crossbars of {result.target.crossbar.rows}x{result.target.crossbar.cols}{dense}"
         if crossbars
         else ""
     )
     console.print(
         f"{len(result.layers)} linears, {weights:,} weights{size}; {len(result.unmapped)} products stay on the host{where}",
+        highlight=False,
+    )
+
+
+def print_pruned(result: Pruned, console: Console) -> None:
+    """What pruning left, kind by kind of line."""
+    kinds: dict[str, list[int]] = {}
+    for name, (kept, of) in result.kept.items():
+        sums = kinds.setdefault(name.removeprefix("layer.").lstrip("0123456789."), [0, 0])
+        sums[0], sums[1] = sums[0] + kept, sums[1] + of
+    if kinds:
+        rows = table("lines", "kept", "of", "share", right=frozenset({1, 2, 3}))
+        for kind, (kept, of) in sorted(kinds.items()):
+            rows.add_row(kind, count(kept), count(of), f"{100 * kept / of:.0f} %")
+        console.print(rows)
+    share = result.crossbars_pruned / result.crossbars_dense
+    console.print(
+        f"{result.crossbars_pruned:,} of {result.crossbars_dense:,} crossbars ({100 * share:.1f} %) -> {result.out}",
         highlight=False,
     )
 
@@ -105,10 +128,26 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "source": manifest.source,
         "options": manifest.options,
         "passes": manifest.passes,
+        "protection": manifest.protection,
         "layers": manifest.layers,
         "ledger": {"layers": manifest.ledger, "total": manifest.total()},
         "unmapped": manifest.unmapped,
     }
+
+
+def _ledger_cells(row: LedgerRow) -> tuple[str, ...]:
+    share = f"{100 * row.cells_used / row.cells:.1f} %"
+    return count(row.crossbars_dense), count(row.crossbars_pruned), count(row.crossbars), share
+
+
+def _protection_line(manifest: Manifest) -> str:
+    protection, options = manifest.protection, manifest.options
+    assert protection is not None
+    text = f"protected: {options.protect}, voting by {options.combiner}"
+    if protection.predicted_error is not None:
+        rates = f"SA0 {options.guard_sa0:.3%}, SA1 {options.guard_sa1:.3%}"
+        text += f"; predicted error of an output {100 * protection.predicted_error**0.5:.1f} % at {rates}"
+    return text
 
 
 def print_bundle(bundle: Bundle, console: Console) -> None:
@@ -118,39 +157,15 @@ def print_bundle(bundle: Bundle, console: Console) -> None:
         f"{bundle.folder}: {manifest.source.name} for {manifest.target.name}, {manifest.options.input_scale} input scales",
         highlight=False,
     )
-    rows = table(
-        "layer",
-        "inputs",
-        "outputs",
-        "first tile",
-        "crossbars",
-        "dense",
-        "cells used",
-        right=frozenset({1, 2, 3, 4, 5, 6}),
-    )
+    columns = ("layer", "inputs", "outputs", "first tile", "crossbars dense", "pruned", "as compiled", "cells used")
+    rows = table(*columns, right=frozenset(range(1, 8)))
     for entry, row in zip(manifest.layers, manifest.ledger, strict=True):
-        share = f"{100 * row.cells_used / row.cells:.1f} %"
-        rows.add_row(
-            entry.name,
-            str(entry.inputs),
-            str(entry.outputs),
-            count(entry.first_tile),
-            count(row.crossbars),
-            count(row.crossbars_dense),
-            share,
-        )
-    total = manifest.total()
+        rows.add_row(entry.name, str(entry.inputs), str(entry.outputs), count(entry.first_tile), *_ledger_cells(row))
     rows.add_section()
-    rows.add_row(
-        "total",
-        "",
-        "",
-        "",
-        count(total.crossbars),
-        count(total.crossbars_dense),
-        f"{100 * total.cells_used / total.cells:.1f} %",
-    )
+    rows.add_row("total", "", "", "", *_ledger_cells(manifest.total()))
     console.print(rows)
+    if manifest.protection is not None:
+        console.print(_protection_line(manifest), highlight=False)
     console.print(f"on the host: {len(manifest.unmapped)} products (`--json` lists them with reasons)", highlight=False)
 
 

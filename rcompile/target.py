@@ -15,6 +15,8 @@ from rcompile.canonical import canonical_json
 Encoding = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
 InputScale = Literal["dynamic", "static"]
+Combiner = Literal["cell", "median", "mean", "select"]
+Combining = Literal["none", "cell", "median", "mean", "select"]
 
 
 def _key(description: str, unit: str = "1", **limits: Any) -> Any:
@@ -91,6 +93,18 @@ class Faults(_Section):
     sa1_rate: Annotated[float, _key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
 
 
+class Vote(_Section):
+    """How replicas can be combined; docs/hardware.md defines each combiner."""
+
+    combiners: Annotated[
+        tuple[Combiner, ...],
+        _key(
+            "what the periphery can do with replicas: `cell` (memory-mode readback), `median` or `mean` of the ADC codes of a read, `select` (the replica that a self-test finds least damaged)",
+            strict=False,
+        ),
+    ] = ()
+
+
 class Target(_Section):
     """A validated hardware description."""
 
@@ -102,6 +116,7 @@ class Target(_Section):
     input: Inputs
     adc: Adc
     faults: Faults
+    vote: Vote = Vote()
     sources: Annotated[dict[str, str], _key("where each number comes from, by dotted key", "")] = Field(
         default_factory=dict
     )
@@ -133,6 +148,11 @@ class Target(_Section):
         return (1 << (self.weights.bits - 1)) - 1
 
     @property
+    def likelier_level(self) -> int:
+        """What a cell holds of which the replicas read level 0 and the top level equally often: the level that sticks less."""
+        return 0 if self.faults.sa1_rate >= self.faults.sa0_rate else self.top_level
+
+    @property
     def hrs_levels(self) -> float:
         """Leakage of a level-0 cell in levels: top * g_hrs / (g_lrs - g_hrs)."""
         return self.top_level * self.cell.g_hrs_siemens / (self.cell.g_lrs_siemens - self.cell.g_hrs_siemens)
@@ -160,7 +180,7 @@ class TargetKey(BaseModel):
 def describe(target: Target) -> list[TargetKey]:
     """Every hardware key with value, unit, meaning and source."""
     rows = []
-    for section in ("crossbar", "cell", "weights", "input", "adc", "faults"):
+    for section in ("crossbar", "cell", "weights", "input", "adc", "faults", "vote"):
         part = getattr(target, section)
         for name, field in type(part).model_fields.items():
             extra = field.json_schema_extra

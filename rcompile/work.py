@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rcompile.compact import Kept
 from rcompile.form import Placement, Tiles
 from rcompile.frontend import Linear
 from rcompile.quantize import QuantizedLinear
@@ -15,6 +16,7 @@ class LayerWork:
 
     linear: Linear
     quantized: QuantizedLinear | None = None
+    kept: Kept | None = None
     placement: Placement | None = None
     tiles: Tiles | None = None
 

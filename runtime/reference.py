@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rcompile.form import F32, U8, Tiles, decode
-from rcompile.target import Target
+from rcompile.form import F32, I64, U8, Tiles, decode
+from rcompile.target import Combining, Target
+from runtime.voting import operation_units, resolve
 
-I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 
 
@@ -67,7 +67,9 @@ def adc_codes(level_sum: I64, popcount: I64, target: Target) -> I64:
     return np.minimum(codes, (1 << target.adc.bits) - 1) if target.adc.bits else codes
 
 
-def matmul_codes(codes: I64, levels: U8, tiles: Tiles, target: Target, inputs: int, outputs: int) -> F64:
+def matmul_codes(
+    codes: I64, levels: U8, tiles: Tiles, target: Target, inputs: int, outputs: int, combiner: Combining = "none"
+) -> F64:
     """y_int, float64 [M, outputs] holding integers (for an integer ADC step), of input codes int64 [M, inputs].
 
     levels: u8 [T, rows, cols], what the cells really hold: `tiles.levels` on a clean die.
@@ -76,27 +78,26 @@ def matmul_codes(codes: I64, levels: U8, tiles: Tiles, target: Target, inputs: i
     driven = planes.driven
     code_sum, digital = np.zeros((2, len(codes), outputs), np.int64)
     place, top = tiles.placement, target.top_level
+    levels = resolve(levels, place, target, combiner)
     for t in range(place.tiles):
-        used = np.flatnonzero(place.bitline_output[t] >= 0)
-        output, inverted = place.bitline_output[t, used], tiles.bitline_inverted[t, used] == 1
-        weight = place.bitline_polarity[t, used].astype(np.int64) << (
-            place.bitline_slice[t, used].astype(np.int64) * target.cell.bits
-        )
-        for first in range(0, target.crossbar.rows, target.crossbar.active_rows):
-            unit = np.arange(first, min(first + target.crossbar.active_rows, target.crossbar.rows))
-            unit = unit[place.wordline_input[t, unit] >= 0]
-            bits = planes.bits[:, :, place.wordline_input[t, unit]].astype(np.int64)
-            popcount = bits.sum(axis=2)[:, :, None]
-            reads = adc_codes(bits @ levels[t][np.ix_(unit, used)].astype(np.int64), popcount, target)
-            correction = -np.floor(leakage(popcount, target) + 0.5).astype(np.int64)
-            signed = np.where(inverted, -reads, reads)
-            extra = np.where(inverted, top * popcount - correction, correction)
-            np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
-            np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
+        for members in place.vote_groups(t):
+            first = members[:, 0]
+            output, inverted = place.bitline_output[t, first], tiles.bitline_inverted[t, first] == 1
+            weight = place.bitline_polarity[t, first].astype(np.int64) << (
+                place.bitline_slice[t, first].astype(np.int64) * target.cell.bits
+            )
+            for unit in operation_units(place, t, target):
+                bits = planes.bits[:, :, place.wordline_input[t, unit]].astype(np.int64)
+                popcount = bits.sum(axis=2)[:, :, None]
+                reads = _voted_reads(bits, popcount, levels[t, unit].astype(np.int64), members, target, combiner)
+                correction = -np.floor(leakage(popcount, target) + 0.5).astype(np.int64)
+                signed = np.where(inverted, -reads, reads)
+                extra = np.where(inverted, top * popcount - correction, correction)
+                np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
+                np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
         if target.weights.encoding == "offset":
-            carries = output[
-                (place.bitline_slice[t, used] == target.slices - 1) & (place.bitline_replica[t, used] == 0)
-            ]
+            tops = (place.bitline_slice[t] == target.slices - 1) & (place.bitline_replica[t] == 0)
+            carries = place.bitline_output[t, tops & (place.bitline_output[t] >= 0)]
             features = place.wordline_input[t][place.wordline_input[t] >= 0]
             np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) << (target.weights.bits - 1))
     if target.input.coding == "offset":
@@ -104,30 +105,52 @@ def matmul_codes(codes: I64, levels: U8, tiles: Tiles, target: Target, inputs: i
     return target.adc.step_levels * code_sum.astype(np.float64) + digital.astype(np.float64)
 
 
+def _voted_reads(bits: I64, popcount: I64, levels: I64, members: I64, target: Target, combiner: Combining) -> I64:
+    """The code of each vote group in one operation unit: [P, M, groups]. levels: [unit's rows, cols]; members: [groups, R]."""
+    if combiner not in ("median", "mean"):
+        return adc_codes(bits @ levels[:, members[:, 0]], popcount, target)
+    replicas = [adc_codes(bits @ levels[:, r], popcount, target) for r in members.T]
+    if combiner == "median":
+        return np.sort(replicas, axis=0)[(len(replicas) - 1) // 2]
+    return np.floor(np.sum(replicas, axis=0) / len(replicas) + 0.5).astype(np.int64)
+
+
 def linear(
-    x: F32, levels: U8, tiles: Tiles, weight_scale: F32, bias: F32, target: Target, input_scale: float | None = None
+    x: F32,
+    levels: U8,
+    tiles: Tiles,
+    weight_scale: F32,
+    bias: F32,
+    target: Target,
+    input_scale: float | None = None,
+    combiner: Combining = "none",
 ) -> F32:
     """float32 [..., N] = x float32 [..., K] times the stored matrix, plus bias float32 [N]."""
     outputs = len(weight_scale)
     codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, input_scale)
-    y_int = matmul_codes(codes, levels, tiles, target, x.shape[-1], outputs)
+    y_int = matmul_codes(codes, levels, tiles, target, x.shape[-1], outputs, combiner)
     with np.errstate(over="ignore", invalid="ignore"):
         y = y_int.astype(np.float32) * (scale[:, None] * weight_scale) + bias
     return y.reshape(*x.shape[:-1], outputs)
 
 
-def collapsible(levels: U8, tiles: Tiles, target: Target) -> npt.NDArray[np.bool_]:
-    """bool [T, cols]: bitlines that no input can make clip, in any operation unit, so that they fold into an integer matrix."""
+def collapsible(levels: U8, tiles: Tiles, target: Target, combiner: Combining = "none") -> npt.NDArray[np.bool_]:
+    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: no input can make them clip, in any operation
+    unit, and no vote is to be taken.
+    """
     place, full_scale = tiles.placement, (1 << target.adc.bits) - 1
+    proven = np.zeros(place.bitline_output.shape, np.bool_)
     if target.adc.step_levels != 1:
-        return np.zeros(place.bitline_output.shape, np.bool_)
-    proven = place.bitline_output >= 0
-    if not target.adc.bits:
         return proven
-    for first in range(0, target.crossbar.rows, target.crossbar.active_rows):
-        unit = slice(first, first + target.crossbar.active_rows)
-        driven = place.wordline_input[:, unit] >= 0
-        worst = (levels[:, unit] * driven[:, :, None]).sum(axis=1, dtype=np.int64)
-        offset = np.floor(leakage(driven.sum(axis=1), target) + 0.5)
-        proven &= worst + offset[:, None] <= full_scale
+    levels = resolve(levels, place, target, combiner)
+    for t in range(place.tiles):
+        driven = (place.wordline_input[t] >= 0)[:, None, None]
+        for members in place.vote_groups(t):
+            replicas = levels[t][:, members if combiner in ("median", "mean") else members[:, :1]] * driven
+            alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2))
+            for unit in operation_units(place, t, target):
+                worst = replicas[unit].sum(axis=0, dtype=np.int64).max(axis=1)
+                offset = np.floor(leakage(np.array(len(unit)), target) + 0.5)
+                alike &= (worst + offset <= full_scale) | (target.adc.bits == 0)
+            proven[t, members[:, 0]] = alike
     return proven

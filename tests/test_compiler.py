@@ -13,11 +13,11 @@ from small_models import changed_target, linear_model
 
 from rcompile import compile_model
 from rcompile.bundle import Bundle, diff
-from rcompile.compact import compact, keep_all
+from rcompile.compact import Kept, compact
 from rcompile.encode import encode
-from rcompile.form import decode, problems
+from rcompile.form import Placement, decode, problems
 from rcompile.manifest import read_manifest
-from rcompile.place import place
+from rcompile.place import place, plain
 from rcompile.quantize import QuantizedLinear
 from rcompile.target import Target
 from rcompile.target_file import load_target, target_names
@@ -43,10 +43,15 @@ def random_codes(target: Target, inputs: int, outputs: int, seed: int) -> Quanti
     return QuantizedLinear("random", codes, np.ones(outputs, np.float32))
 
 
+def dense(inputs: int, outputs: int, target: Target) -> Placement:
+    kept = Kept(np.arange(inputs, dtype=np.int32), np.arange(outputs, dtype=np.int32))
+    return place(kept, plain(outputs, target), target)
+
+
 @given(targets(), st.integers(1, 70), st.integers(1, 30), st.integers(0, 99))
 def test_decode_inverts_encode(target: Target, inputs: int, outputs: int, seed: int) -> None:
     linear = random_codes(target, inputs, outputs, seed)
-    placement = place(keep_all(inputs, outputs), target)
+    placement = dense(inputs, outputs, target)
     tiles = encode(linear, placement, target)
     np.testing.assert_array_equal(decode(tiles, target, inputs, outputs), linear.codes)
     assert problems(tiles, target, inputs, outputs) == []
@@ -60,7 +65,7 @@ def test_decode_inverts_encode(target: Target, inputs: int, outputs: int, seed: 
 
 @given(targets(), st.integers(1, 70), st.integers(1, 30))
 def test_every_weight_is_placed_once(target: Target, inputs: int, outputs: int) -> None:
-    placement = place(keep_all(inputs, outputs), target)
+    placement = dense(inputs, outputs, target)
     assert placement.cells_used == inputs * outputs * target.bitlines_per_output
     blocks, per_tile = -(-inputs // target.crossbar.rows), target.crossbar.cols // target.bitlines_per_output
     assert placement.tiles == blocks * -(-outputs // per_tile)
@@ -74,7 +79,7 @@ def test_zero_rows_and_columns_take_no_cells(
     linear.codes[rng.random(inputs) > rows_kept] = 0
     linear.codes[:, rng.random(outputs) > columns_kept] = 0
     kept = compact(linear)
-    placement = place(kept, target)
+    placement = place(kept, plain(outputs, target), target)
     tiles = encode(linear, placement, target)
     np.testing.assert_array_equal(decode(tiles, target, inputs, outputs), linear.codes)
     live = max(1, int(linear.codes.any(axis=1).sum())), max(1, int(linear.codes.any(axis=0).sum()))
@@ -97,8 +102,8 @@ def test_pruning_frees_what_the_geometry_frees(tmp_path: Path) -> None:
 def test_ledger_of_minilm_matches_arithmetic() -> None:
     """384 inputs are three row blocks; 1536 outputs of four slices are 48 crossbars each."""
     target = load_target("reram128x128")
-    assert place(keep_all(384, 1536), target).tiles == 3 * 48
-    assert place(keep_all(1536, 384), target).tiles == 12 * 12
+    assert dense(384, 1536, target).tiles == 3 * 48
+    assert dense(1536, 384, target).tiles == 12 * 12
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
 from rcompile.names import NAME_SCOPES
+from rcompile.text import INPUT_NAMES
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OPSET = 18
 PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
 
@@ -47,7 +47,7 @@ def export_model(
             f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
         ) from None
     model.config.return_dict = False  # both exporters take tuples
-    names = [n for n in INPUTS if n != "token_type_ids" or getattr(config, "type_vocab_size", 0) > 1]
+    names = [n for n in INPUT_NAMES if n != "token_type_ids" or getattr(config, "type_vocab_size", 0) > 1]
     output = "logits" if classifier else "last_hidden_state"
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as scratch:
@@ -56,8 +56,9 @@ def export_model(
         for path in Path(scratch).iterdir():
             os.replace(path, out.absolute().parent / path.name)
     tokenizer = _tokenizer_file(transformers, source)
-    if tokenizer is not None:
-        shutil.copyfile(tokenizer, out.absolute().parent / "tokenizer.json")
+    beside = out.absolute().parent / "tokenizer.json"
+    if tokenizer is not None and tokenizer.resolve() != beside.resolve():
+        shutil.copyfile(tokenizer, beside)
 
 
 def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, exporter: str) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rcompile.errors import BadInputError
 
 MAX_TOKENS = 128  # the usual length for GLUE
+INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 PAD_TOKENS = ("[PAD]", "<pad>")  # of BERT, of RoBERTa
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 Feeds = dict[str, npt.NDArray[np.generic]]
@@ -55,7 +56,7 @@ class TextEncoder:
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # the library raises bare Exception
             raise BadInputError(f"'{tokenizer}' is not a tokenizer.json of the tokenizers library: {error}.") from None
-        known = {"input_ids", "attention_mask", "token_type_ids"}
+        known = set(INPUT_NAMES)
         strange = [i.name for i in inputs if i.name not in known]
         if strange:
             raise BadInputError(

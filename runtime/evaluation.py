@@ -11,11 +11,11 @@ import numpy as np
 import onnxruntime as ort
 
 from rcompile.bundle import Bundle
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import BadInputError
 from rcompile.text import Feeds, TextEncoder, session_inputs
 from runtime.baseline import int8_session
 from runtime.dies import Die, MeasuredDie
-from runtime.glue import TASKS, Examples, Task, load_examples
+from runtime.glue import Examples, Task, find_task, load_examples
 from runtime.session import load, quiet_options
 
 BATCH = 32
@@ -64,9 +64,7 @@ def evaluate(
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
     """Score a bundle on a GLUE task. progress(what, done, total) is called after each batch. Raises RcompileError."""
-    if task not in TASKS:
-        raise UsageError(f"unknown task '{task}'. Tasks: {', '.join(TASKS)}.")
-    chosen = TASKS[task]
+    chosen = find_task(task)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     examples = load_examples(chosen, data, limit)
     session = load(opened, threads=threads)

@@ -95,6 +95,13 @@ TASKS = {
 }
 
 
+def find_task(name: str) -> Task:
+    """The task of that name. Raises UsageError listing the names."""
+    if name not in TASKS:
+        raise UsageError(f"unknown task '{name}'. Tasks: {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
 @dataclass(frozen=True)
 class Examples:
     """Labelled texts of one task, and where they came from."""

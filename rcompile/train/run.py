@@ -1,0 +1,174 @@
+"""The two ways to prune a model for a target: train it, or cut it in one shot."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rcompile.errors import UsageError
+from rcompile.export import export_model
+from rcompile.target import Target
+from rcompile.text import INPUT_NAMES
+from rcompile.train.budget import Budget, Masks
+from rcompile.train.crossbar_aware import CrossbarRead
+from rcompile.train.data import read_corpus, read_texts
+from rcompile.train.model import find_groups, load_classifier, save
+from rcompile.train.oneshot import prune_once
+from rcompile.train.trainer import Progress, Recipe, Trainer
+from runtime.glue import Task, load_examples
+
+CHECKPOINT = "checkpoint.pt"
+ONNX = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What came out. kept: lines of each group, and of how many. held_out: see Trained; None for a one-shot cut."""
+
+    out: Path
+    crossbars_dense: int
+    crossbars_pruned: int
+    kept: dict[str, tuple[int, int]]
+    steps: int = 0
+    held_out: float | None = None
+
+
+def train(
+    source: str,
+    task: Task,
+    data: Path | None,
+    target: Target,
+    out: Path,
+    recipe: Recipe,
+    *,
+    new_head: bool = False,
+    force: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> Pruned:
+    """Fine-tune `source` on a task, pruning as the recipe says; write a Hugging Face directory with model.onnx in it.
+
+    A run that was killed goes on from the checkpoint in `out`. Raises RcompileError.
+    """
+    check_recipe(recipe, new_head)
+    _check_free(out, force)
+    torch.manual_seed(recipe.seed)
+    model = load_classifier(source, task.labels, new_head=new_head)
+    shapes, groups = find_groups(model)
+    budget = Budget.of(shapes, groups, target)
+    if recipe.prunes:
+        budget.check(recipe.keep)
+    examples = load_examples(replace(task, split="train"), data, None)
+    corpus = read_corpus(
+        examples.texts, _labels(task, examples.labels), Path(source) / "tokenizer.json", _inputs(model)
+    )
+
+    def score(truth: Tensor, logits: Tensor) -> float:
+        return float(np.mean(list(task.scores(truth.numpy(), logits.numpy()).values())))
+
+    _make(out, force)
+    read = CrossbarRead(target, recipe.fault_rate, recipe.voted, recipe.seed)
+    done = Trainer(model, corpus, score, recipe, budget, groups, read).run(out / CHECKPOINT, progress)
+    record = {"source": Path(source).name, "task": task.name, "target": target.name, "recipe": asdict(recipe)}
+    _write(source, task.labels, done.state, out, {**record, "steps": done.steps, "held_out": done.held_out}, new_head)
+    (out / CHECKPOINT).unlink()
+    return _result(out, budget, done.masks, done.steps, done.held_out)
+
+
+def prune(
+    source: str,
+    samples: Path,
+    target: Target,
+    out: Path,
+    keep: float,
+    *,
+    force: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> Pruned:
+    """Cut a fine-tuned model once, without training: samples say which lines matter, least squares mend the rest.
+
+    samples: a text file, a sentence a line, or two parted by a tab. Raises RcompileError.
+    """
+    check_recipe(Recipe(keep=keep), new_head=False)
+    _check_free(out, force)
+    model = load_classifier(source, None, new_head=False)
+    shapes, groups = find_groups(model)
+    budget = Budget.of(shapes, groups, target)
+    budget.check(keep)
+    texts = read_texts(samples)
+    corpus = read_corpus(texts, torch.zeros(len(texts)), Path(source) / "tokenizer.json", _inputs(model))
+    _make(out, force)
+    state, masks = prune_once(model, corpus, budget, groups, keep, progress)
+    record = {"source": Path(source).name, "target": target.name, "keep": keep}
+    _write(source, None, state, out, record, new_head=False)
+    return _result(out, budget, masks)
+
+
+def use_threads(threads: int) -> None:
+    """Let torch compute on so many threads; 0: on all cores. Raises UsageError for a negative number."""
+    if threads < 0:
+        raise UsageError(f"--threads is {threads}; give 0 for all cores, or a positive number.")
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def check_recipe(recipe: Recipe, new_head: bool) -> None:
+    """Raises UsageError for settings that mean nothing."""
+    limits: tuple[tuple[str, float, Callable[[Any], bool], str], ...] = (
+        ("--keep", recipe.keep, lambda v: 0 < v <= 1, "above 0 and at most 1"),
+        ("--steps", recipe.steps, lambda v: v >= 1, "at least 1"),
+        ("--batch", recipe.batch, lambda v: v >= 1, "at least 1"),
+        ("--learning-rate", recipe.learning_rate, lambda v: 0 < v < 1, "between 0 and 1"),
+        ("--fault-rate", recipe.fault_rate, lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        ("--patience", recipe.patience, lambda v: v >= 1, "at least 1"),
+        ("--voted", recipe.voted, lambda v: v >= 0, "at least 0"),
+    )
+    for option, value, sound, meaning in limits:
+        if not sound(value):
+            raise UsageError(f"{option} is {value}; give a number {meaning}.")
+    if new_head and recipe.prunes:
+        raise UsageError(
+            "--new-head has nothing to distil from: train the head with --keep 1 first, then prune that model."
+        )
+
+
+def _check_free(out: Path, force: bool) -> None:
+    if out.exists() and not force and not (out / CHECKPOINT).exists():
+        raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
+
+
+def _make(out: Path, force: bool) -> None:
+    if force and out.is_dir():
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _inputs(model: Any) -> list[str]:
+    """The inputs that the model's forward takes."""
+    segments = getattr(model.config, "type_vocab_size", 0) > 1
+    return [n for n in INPUT_NAMES if n != "token_type_ids" or segments]
+
+
+def _labels(task: Task, labels: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(labels)).to(torch.float32 if task.labels == 1 else torch.int64)
+
+
+def _write(
+    source: str, labels: int | None, state: dict[str, Tensor], out: Path, record: dict[str, Any], new_head: bool
+) -> None:
+    model = load_classifier(source, labels, new_head=new_head)
+    model.load_state_dict(state)
+    save(model, source, out, record)
+    export_model(str(out), out / ONNX)
+
+
+def _result(out: Path, budget: Budget, masks: Masks, steps: int = 0, held_out: float | None = None) -> Pruned:
+    counts = {g: int(m.sum()) for g, m in masks.items()}
+    kept = {g: (counts[g], budget.groups[g].size) for g in counts}
+    return Pruned(out, budget.crossbars({}), budget.crossbars(counts), kept, steps, held_out)

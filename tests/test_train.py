@@ -1,0 +1,230 @@
+"""Training: gates keep to the budget, pruned lines are exact zeros, and a killed run ends where an unbroken one does."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import changed_target, tiny_classifier, write_sentences
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from rcompile import compile_model  # noqa: E402
+from rcompile.cli import main  # noqa: E402
+from rcompile.errors import BadInputError, UsageError  # noqa: E402
+from rcompile.train import run as training  # noqa: E402
+from rcompile.train import trainer as trainer_module  # noqa: E402
+from rcompile.train.budget import Budget, Group  # noqa: E402
+from rcompile.train.crossbar_aware import CrossbarRead  # noqa: E402
+from rcompile.train.gates import Gates  # noqa: E402
+from rcompile.train.model import find_groups  # noqa: E402
+from rcompile.train.trainer import Recipe  # noqa: E402
+from runtime.glue import TASKS  # noqa: E402
+
+TARGET = changed_target("ideal128x128", crossbar={"rows": 8, "cols": 32, "active_rows": 8})
+RECIPE = Recipe(keep=0.6, steps=12, batch=4, check_every=3, learning_rate=1e-3)
+SST2 = TASKS["sst2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_sentences(tmp_path_factory.mktemp("glue"), 60)
+    (folder / "sst2" / "train.tsv").write_text((folder / "sst2" / "validation.tsv").read_text())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT classifier of two tiny layers, as `save_pretrained` writes it."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    tiny_classifier(folder / "tokenizer_donor.onnx")
+    return folder
+
+
+def train(model: Path, data: Path, out: Path, recipe: Recipe = RECIPE, **options: bool) -> training.Pruned:
+    return training.train(str(model), SST2, data, TARGET, out, recipe, **options)
+
+
+def test_pruned_lines_are_zero_and_the_onnx_takes_the_crossbars_promised(
+    model: Path, data: Path, tmp_path: Path
+) -> None:
+    result = train(model, data, tmp_path / "out")
+    assert result.crossbars_pruned <= 0.6 * result.crossbars_dense
+    weights = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "out").state_dict()
+    for layer in range(2):
+        kept, size = result.kept[f"layer.{layer}.neuron"]
+        up = weights[f"bert.encoder.layer.{layer}.intermediate.dense.weight"]
+        down = weights[f"bert.encoder.layer.{layer}.output.dense.weight"]
+        assert up.shape[0] == down.shape[1] == size == 32
+        assert int((up != 0).any(dim=1).sum()) <= kept
+        assert int((down != 0).any(dim=0).sum()) <= kept
+    manifest = compile_model(tmp_path / "out" / "model.onnx", TARGET, tmp_path / "bundle").manifest
+    assert manifest is not None
+    assert manifest.total().crossbars_dense == result.crossbars_dense
+    assert manifest.total().crossbars <= result.crossbars_pruned
+    assert not (tmp_path / "out" / training.CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("killed_at", [2, 5, 10])
+def test_a_killed_run_ends_where_an_unbroken_one_does(
+    model: Path, data: Path, tmp_path: Path, killed_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(RECIPE, fault_rate=0.05, voted=1)
+    train(model, data, tmp_path / "whole", recipe)
+    step = trainer_module.Trainer._train_step
+
+    def killed(self: trainer_module.Trainer) -> None:
+        if self.step == killed_at:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_train_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, data, tmp_path / "broken", recipe)
+    monkeypatch.undo()
+    if killed_at > RECIPE.check_every:
+        with pytest.raises(BadInputError, match=r"other settings \(steps\)"):
+            train(model, data, tmp_path / "broken", dataclasses.replace(recipe, steps=99))
+        train(model, data, tmp_path / "broken", recipe)
+    else:
+        train(model, data, tmp_path / "broken", recipe, force=True)
+    whole, broken = (
+        transformers.BertForSequenceClassification.from_pretrained(tmp_path / name).state_dict()
+        for name in ("whole", "broken")
+    )
+    assert all(torch.equal(whole[k], broken[k]) for k in whole)
+
+
+def two_matrices(inner: int) -> tuple[dict[str, tuple[int, int]], list[Group]]:
+    shapes = {"up": (16, inner), "down": (inner, 16)}
+    groups = [Group("inner", inner, ("down",), ("up",)), Group("in", 16, ("up",)), Group("out", 16, (), ("down",))]
+    return shapes, groups
+
+
+@given(st.integers(16, 64), st.floats(0.5, 0.95), st.sampled_from([1.0, 0.3, 0.1]), st.integers(0, 99))
+def test_gates_take_exactly_the_budget_and_choices_at_most(
+    inner: int, keep: float, temperature: float, seed: int
+) -> None:
+    shapes, groups = two_matrices(inner)
+    budget = Budget.of(shapes, groups, TARGET)
+    gates = Gates(budget)
+    with torch.no_grad():
+        gates.scores.copy_(torch.randn(len(gates.scores), generator=torch.Generator().manual_seed(seed)))
+    opened = gates(keep, temperature)
+    cells = opened["in"].sum() * opened["inner"].sum() + opened["inner"].sum() * opened["out"].sum()
+    assert float(cells.detach()) == pytest.approx(keep * 2 * 16 * inner, rel=1e-3)
+    masks = budget.choose(gates.worth(keep), keep)
+    counts = {g: int(m.sum()) for g, m in masks.items()}
+    assert budget.crossbars(counts) <= keep * budget.crossbars({})
+    for g, mask in masks.items():  # the lines that are kept are the worthiest
+        worth = gates.worth(keep)[g]
+        assert mask.all() or worth[mask].min() >= worth[~mask].max()
+
+
+def test_the_price_charges_a_line_for_its_cells() -> None:
+    """The gradient through the price: raising all scores alike changes nothing, as the price rises with them."""
+    shapes, groups = two_matrices(32)
+    gates = Gates(Budget.of(shapes, groups, TARGET))
+    with torch.no_grad():
+        gates.scores.copy_(torch.randn(len(gates.scores), generator=torch.Generator().manual_seed(1)))
+    opened = gates(0.5, 0.5)
+    (opened["inner"] * torch.linspace(0, 1, 32)).sum().backward()
+    assert float(gates.scores.grad.sum()) == pytest.approx(0, abs=1e-4)
+    assert float(gates.scores.grad.abs().max()) > 1e-3
+
+
+def test_counting_follows_the_geometry() -> None:
+    """16 inputs are two row blocks of 8: dropping 7 frees nothing, dropping 8 half."""
+    budget = Budget.of({"m": (16, 8)}, [Group("rows", 16, ("m",))], TARGET)
+    assert [budget.crossbars({"rows": n}) for n in (16, 9, 8)] == [2, 2, 1]
+
+
+def test_crossbar_read_rounds_to_codes_and_sticks_cells() -> None:
+    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    read = CrossbarRead(TARGET)
+    seen = read(weight)
+    scale = weight.abs().amax(dim=1, keepdim=True) / 127
+    torch.testing.assert_close(seen, (weight / scale).round() * scale)
+    seen.sum().backward()
+    assert torch.equal(weight.grad, torch.ones_like(weight))
+    faulty = CrossbarRead(TARGET, fault_rate=0.2, voted=2, seed=1).train()(weight)
+    moved = ((faulty - seen) / scale).round().abs()
+    assert 0 < float((moved > 0).float().mean()) < 0.6
+    assert float(moved.detach().max()) <= 15  # the two lower slices only
+
+
+def test_one_shot_pruning_refits_what_is_left(model: Path, tmp_path: Path) -> None:
+    samples = tmp_path / "samples.txt"
+    rng = np.random.default_rng(0)
+    samples.write_text("\n".join(" ".join(f"w{w}" for w in rng.integers(0, 36, 6)) for _ in range(64)))
+    result = training.prune(str(model), samples, TARGET, tmp_path / "out", 0.8)
+    assert result.crossbars_pruned <= 0.8 * result.crossbars_dense
+    load = transformers.BertForSequenceClassification.from_pretrained
+    dense, pruned = load(model).eval(), load(tmp_path / "out").eval()
+    cut = load(model).eval()
+    with torch.no_grad():  # the same zeros without the refit
+        for (_, c), (_, p) in zip(cut.named_parameters(), pruned.named_parameters(), strict=True):
+            c *= p != 0
+        ids = torch.randint(4, 40, (32, 6), generator=torch.Generator().manual_seed(1))
+        hidden = [m.bert(ids).last_hidden_state for m in (dense, pruned, cut)]
+    assert (hidden[1] - hidden[0]).norm() < 0.8 * (hidden[2] - hidden[0]).norm()
+
+
+def test_bad_input_is_refused(model: Path, data: Path, tmp_path: Path) -> None:
+    encoder = tmp_path / "encoder"
+    transformers.BertModel(transformers.BertConfig.from_pretrained(model)).save_pretrained(encoder)
+    cases = [
+        (BadInputError, r"no classification head .* --new-head", str(encoder), SST2, RECIPE),
+        (BadInputError, "has 2 labels, the task has 3", str(model), TASKS["mnli"], RECIPE),
+        (BadInputError, "no data for mrpc: .* train", str(model), TASKS["mrpc"], RECIPE),
+        (BadInputError, r"budget of 1.00% .* cannot be met", str(model), SST2, dataclasses.replace(RECIPE, keep=0.01)),
+        (UsageError, "--keep is 1.5", str(model), SST2, dataclasses.replace(RECIPE, keep=1.5)),
+        (BadInputError, "cannot load", str(tmp_path / "nothing"), SST2, RECIPE),
+    ]
+    for error, message, source, task, recipe in cases:
+        with pytest.raises(error, match=message):
+            training.train(source, task, data, TARGET, tmp_path / "out", recipe)
+        assert not (tmp_path / "out").exists()
+    labels = tmp_path / "labels" / "sst2"
+    labels.mkdir(parents=True)
+    (labels / "train.tsv").write_text("sentence\tlabel\nw1 w2\t7\n")
+    with pytest.raises(BadInputError, match="example 0 has label 7"):
+        training.train(str(model), SST2, tmp_path / "labels", TARGET, tmp_path / "out", RECIPE)
+
+
+def test_a_fresh_head_learns_the_labels(model: Path, data: Path, tmp_path: Path) -> None:
+    encoder = tmp_path / "encoder"
+    transformers.BertModel(transformers.BertConfig.from_pretrained(model)).save_pretrained(encoder)
+    (encoder / "tokenizer.json").write_text((model / "tokenizer.json").read_text())
+    arguments = [
+        "train", str(encoder), "--task", "sst2", "--data", str(data), "--target", "reram128x128", "-o", str(tmp_path / "out"),
+        "--keep", "1", "--new-head", "--steps", "4", "--threads", "1", "--json",
+    ]  # fmt: skip
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "model.onnx").exists()
+    again = CliRunner().invoke(main, arguments)
+    assert again.exit_code == 2
+    assert "exists" in again.output
+
+
+def test_every_matrix_of_a_bert_has_gates(model: Path) -> None:
+    loaded = transformers.BertForSequenceClassification.from_pretrained(model)
+    shapes, groups = find_groups(loaded)
+    rows, cols = ({m for g in groups for m in getattr(g, lines)} for lines in ("rows_of", "cols_of"))
+    assert rows == set(shapes) - {"classifier"}
+    assert cols == set(shapes) - {"classifier", "bert.pooler.dense"}

@@ -167,10 +167,12 @@ def _broken_vote_groups(tiles: Tiles) -> list[str]:
     for t in range(place.tiles):
         for members in place.vote_groups(t):
             numbered = (place.bitline_replica[t, members] == np.arange(members.shape[1])).all(axis=1)
-            alike = np.ptp(tiles.bitline_inverted[t, members], axis=1) == 0
+            inverted = np.ptp(tiles.bitline_inverted[t, members], axis=1) == 0
+            alike = (np.ptp(tiles.levels[t][place.wordline_input[t] >= 0][:, members], axis=2) == 0).all(axis=0)
             for problem, sound in (
                 ("are not numbered 0, 1, ...", numbered),
-                ("are not all inverted or all not", alike),
+                ("are not all inverted or all not", inverted),
+                ("do not hold the same levels", alike),
             ):
                 if not sound.all():
                     bitlines = sorted(members[np.argmin(sound)].tolist())

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnxruntime as ort
@@ -15,6 +15,7 @@ import onnxruntime as ort
 from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError, RcompileError, UsageError
 from rcompile.manifest import MODEL
+from rcompile.target import Combining
 from runtime.dies import Die, MeasuredDie, die_options
 from runtime.library import device, native
 
@@ -32,7 +33,10 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What a die did to one layer: used bitlines, those that collapse into the integer product, all cells, and the stuck ones."""
+    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck ones.
+
+    A vote group counts as one bitline, whatever the number of its replicas.
+    """
 
     layer: str
     tiles: int
@@ -44,7 +48,7 @@ class LayerReport:
 
 
 class CrossbarSession(ort.InferenceSession):
-    """An onnxruntime.InferenceSession of a bundle, with a die that can change while it lives."""
+    """An onnxruntime.InferenceSession of a bundle, with a die and a combiner that can change while it lives."""
 
     def __init__(self, bundle: Bundle, options: ort.SessionOptions, provider_options: Mapping[str, str]) -> None:
         """Use `load`."""
@@ -55,14 +59,26 @@ class CrossbarSession(ort.InferenceSession):
         super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
         self._wanted = {i.name: i for i in self.get_inputs()}
         self.die: Die | MeasuredDie | None = None
+        self.combiner: Combining | None = None
 
     def set_die(self, die: Die | MeasuredDie | None) -> None:
         """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with."""
+        self._change(die_options(die))
+        self.die = die
+
+    def set_combiner(self, combiner: Combining | None) -> None:
+        """Combine replicas otherwise than the bundle was compiled for; None: as compiled. Runs in flight finish as they started.
+
+        docs/hardware.md defines the combiners. Raises UsageError for any other name.
+        """
+        self._change(combiner_options(combiner))
+        self.combiner = combiner
+
+    def _change(self, options: dict[str, str]) -> None:
         try:
-            self.set_ep_dynamic_options(die_options(die))
+            self.set_ep_dynamic_options(options)
         except Exception as error:  # onnxruntime raises one class a status code
             raise BadInputError(f"the session refuses the die, and keeps the one it has: {error}") from None
-        self.die = die
 
     def report(self) -> tuple[LayerReport, ...]:
         """What the present die does to each layer."""
@@ -103,6 +119,13 @@ class CrossbarSession(ort.InferenceSession):
                 )
 
 
+def combiner_options(combiner: Combining | None) -> dict[str, str]:
+    """The execution provider's live option for a combiner (docs/runtime.md). Raises UsageError for a name that is none."""
+    if combiner is not None and combiner not in get_args(Combining):
+        raise UsageError(f"there is no combiner '{combiner}'. Combiners: {', '.join(get_args(Combining))}.")
+    return {"rcompile.combiner": combiner or "compiled"}
+
+
 def quiet_options(threads: int = 0) -> ort.SessionOptions:
     """Options of a session that logs errors only: ONNX Runtime warns of nodes on two providers, which is what a bundle is for."""
     options = ort.SessionOptions()
@@ -115,14 +138,15 @@ def load(
     bundle: str | Path | Bundle,
     die: Die | MeasuredDie | None = None,
     *,
+    combiner: Combining | None = None,
     threads: int = 0,
     session_options: ort.SessionOptions | None = None,
     provider_options: Mapping[str, str] | None = None,
 ) -> CrossbarSession:
     """A session of a bundle on a die (None: no faults).
 
-    Every file that the session reads is compared with its digest first. threads: of ONNX Runtime and for changing dies; 0: as many as
-    there are cores. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
+    Every file that the session reads is compared with its digest first. combiner: how replicas are combined, None: as compiled.
+    threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
     """
     if not 0 <= threads <= MAX_THREADS:
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")
@@ -139,6 +163,11 @@ def load(
         raise
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime refuses bundle '{opened.folder}': {error}") from None
-    if die is not None:
-        session.set_die(die)
+    # In one call: each change computes the weights anew.
+    changes = {} if die is None else die_options(die)
+    if combiner is not None:
+        changes |= combiner_options(combiner)
+    if changes:
+        session._change(changes)
+    session.die, session.combiner = die, combiner
     return session

@@ -3,9 +3,10 @@
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,14 +19,16 @@ from rcompile import emit
 from rcompile.bundle import Bundle
 from rcompile.compact import compact
 from rcompile.encode import encode
-from rcompile.form import Placement
+from rcompile.errors import BadInputError, UsageError
+from rcompile.form import Placement, Tiles
 from rcompile.frontend import find_linears
 from rcompile.host import rewrite_host
 from rcompile.manifest import Options
-from rcompile.place import place
+from rcompile.place import place, plain
+from rcompile.protect import UNPROTECTED
 from rcompile.quantize import quantize
 from rcompile.read import read_model
-from rcompile.target import Target
+from rcompile.target import Combining, Target
 from rcompile.work import LayerWork
 from runtime import reference
 from runtime.dies import apply_faults
@@ -62,37 +65,65 @@ def targets(draw: st.DrawFn) -> Target:
             "bits": 0 if ideal else draw(st.integers(1, (rows * top).bit_length() + 1)),
             "step_levels": draw(st.sampled_from([1.0, 1.0, 1.0, 2.0, 1.5, 0.7])),
         },
+        faults={"sa0_rate": draw(st.sampled_from([0.0, 0.1])), "sa1_rate": 0.05},  # which end a self-test prefers
     )
+
+
+MAPS = ("bitline_output", "bitline_slice", "bitline_polarity", "bitline_replica")
 
 
 def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
-    """The same weights elsewhere: wordlines and bitlines of each row block permuted, tiles in another order."""
-    wordlines, maps = (
-        placement.wordline_input.copy(),
-        [
-            a.copy()
-            for a in (
-                placement.bitline_output,
-                placement.bitline_slice,
-                placement.bitline_polarity,
-                placement.bitline_replica,
-            )
-        ],
-    )
+    """The same weights elsewhere: wordlines and bitlines of each row block permuted."""
+    wordlines, maps = placement.wordline_input.copy(), [getattr(placement, name).copy() for name in MAPS]
     for block in placement.row_blocks():
         wordlines[block] = wordlines[block][:, rng.permutation(wordlines.shape[1])]
-        # Across the row block's tiles: slices of one output may part.
-        order = rng.permutation(maps[0][block].size)
-        for a in maps:
-            a[block] = a[block].reshape(-1)[order].reshape(a[block].shape)
+        # Across the row block's tiles, so that slices of one output may part; but replicas stay in one tile.
+        parts = (
+            [slice(t, t + 1) for t in range(block.start, block.stop)] if placement.bitline_replica.any() else [block]
+        )
+        for part in parts:
+            order = rng.permutation(maps[0][part].size)
+            for a in maps:
+                a[part] = a[part].reshape(-1)[order].reshape(a[part].shape)
     return Placement(wordlines, *maps)
+
+
+def copied(placement: Placement, rng: np.random.Generator) -> Placement:
+    """The same weights on more bitlines: each slice of each output gets replicas beside it, and the tiles are filled anew."""
+    cols = placement.bitline_output.shape[1]
+    wordlines, bitlines = [], []
+    for block in placement.row_blocks():
+        tiles = [np.empty((0, len(MAPS)), np.int32)]
+        held = np.stack([getattr(placement, name)[block].reshape(-1) for name in MAPS], axis=1)
+        for one in held[held[:, 0] >= 0]:
+            group = np.tile(one, (rng.choice([1, 1, 2, 3, 4, 5, 15]), 1))
+            group[:, 3] = np.arange(len(group))
+            if len(tiles[-1]) + len(group) > cols:
+                tiles.append(group)
+            else:
+                tiles[-1] = np.concatenate([tiles[-1], group])
+        for tile in tiles:
+            unused = np.tile(np.array([-1, 0, 1, 0], np.int32), (cols - len(tile), 1))
+            wordlines.append(placement.wordline_input[block.start])
+            bitlines.append(np.concatenate([tile, unused]))
+    dtypes = [getattr(placement, name).dtype for name in MAPS]
+    maps = [a.astype(dtype) for a, dtype in zip(np.stack(bitlines).transpose(2, 0, 1), dtypes, strict=True)]
+    return Placement(np.stack(wordlines), *maps)
 
 
 @contextmanager
 def compiled(
-    target: Target, inputs: int, outputs: int, seed: int, shuffle: bool, input_scale: float | None, prune: bool = False
+    target: Target,
+    inputs: int,
+    outputs: int,
+    seed: int,
+    shuffle: bool = False,
+    input_scale: float | None = None,
+    prune: bool = False,
+    combiner: Combining | None = None,
+    edit: Callable[[Tiles], None] = lambda tiles: None,
 ) -> Iterator[Bundle]:
-    """A bundle of one linear, its placement shuffled or plain."""
+    """A bundle of one linear, its placement shuffled or plain; with replicas if there is a combiner."""
     folder = Path(tempfile.mkdtemp())
     try:
         model = linear_model(folder / "linear.onnx", inputs, outputs, seed)
@@ -103,32 +134,62 @@ def compiled(
         if prune:
             quantized.codes[rng.random(inputs) < 0.3] = 0
             quantized.codes[:, rng.random(outputs) < 0.3] = 0
-        placement = place(compact(quantized), target)
+        kept = compact(quantized)
+        placement = place(kept, plain(outputs, target), target)
+        if combiner is not None:
+            placement = copied(placement, rng)
         if shuffle:
             placement = shuffled(placement, rng)
-        work = LayerWork(linear, quantized, placement, encode(quantized, placement, target))
+        work = LayerWork(linear, quantized, kept, placement, encode(quantized, placement, target))
+        edit(work.tiles)
         (folder / "tiles").mkdir()
         scales = {} if input_scale is None else {use.name: input_scale for use in linear.uses}
         written = emit.write_layers(folder, [work], scales, target)
-        emit.write_host(folder, rewrite_host(graph, written.mapped, target, folder))
-        options = Options(input_scale="dynamic", calibration_sha256=None, keep_on_host=())
-        emit.write_manifest(folder, target, model, 17, None, options, (), written, ())
+        options = Options(input_scale="dynamic", calibration_sha256=None, keep_on_host=(), combiner=combiner or "none")
+        emit.write_host(folder, rewrite_host(graph, written.mapped, target, options.combiner, folder))
+        emit.write_manifest(folder, target, model, 17, None, options, (), UNPROTECTED, written, ())
         yield Bundle.open(folder)
     finally:
         shutil.rmtree(folder)
 
 
+def actual_levels(bundle: Bundle, die: runtime.Die | runtime.MeasuredDie | None) -> np.ndarray:
+    (entry,) = bundle.manifest.layers
+    target, levels = bundle.manifest.target, bundle.layer(entry).tiles.levels
+    if die is None:
+        return levels
+    return apply_faults(levels, die.faults(entry, target.crossbar.rows, target.crossbar.cols), target.top_level)
+
+
 def expected(
-    bundle: Bundle, x: np.ndarray, die: runtime.Die | runtime.MeasuredDie | None, input_scale: float | None
+    bundle: Bundle,
+    x: np.ndarray,
+    die: runtime.Die | runtime.MeasuredDie | None,
+    input_scale: float | None = None,
+    combiner: Combining | None = None,
 ) -> np.ndarray:
     (entry,) = bundle.manifest.layers
-    layer, target = bundle.layer(entry), bundle.manifest.target
-    levels = layer.tiles.levels
-    if die is not None:
-        faults = die.faults(entry, target.crossbar.rows, target.crossbar.cols)
-        levels = apply_faults(levels, faults, target.top_level)
+    layer, manifest = bundle.layer(entry), bundle.manifest
     bias = layer.biases[entry.nodes[0].bias]
-    return reference.linear(x, levels, layer.tiles, layer.weight_scale, bias, target, input_scale)
+    return reference.linear(
+        x,
+        actual_levels(bundle, die),
+        layer.tiles,
+        layer.weight_scale,
+        bias,
+        manifest.target,
+        input_scale,
+        combiner or manifest.options.combiner,
+    )
+
+
+def measured(bundle: Bundle, seed: int) -> runtime.MeasuredDie:
+    """A die with some bitlines much worse than others, as no virtual die has."""
+    (entry,) = bundle.manifest.layers
+    rng = np.random.default_rng(seed)
+    shape = (entry.tiles, bundle.manifest.target.crossbar.rows, bundle.manifest.target.crossbar.cols)
+    stuck = rng.random(shape) < rng.choice([0, 0, 0.05, 0.5], (shape[0], 1, shape[2]))
+    return runtime.MeasuredDie({entry.name: np.where(stuck, rng.choice([1, 2], shape), 0).astype(np.uint8)})
 
 
 DIES = st.one_of(
@@ -168,6 +229,47 @@ def test_kernels_equal_the_reference(
             np.testing.assert_array_equal(y.view(np.uint32), wanted.view(np.uint32), err_msg=isa)
 
 
+COMBINERS: tuple[Combining, ...] = get_args(Combining)
+
+
+@settings(max_examples=60)
+@given(
+    targets(),
+    st.integers(1, 150),
+    st.sampled_from([1, 3, 16, 65]),
+    st.sampled_from([1, 5, 9]),
+    st.integers(0, 999),
+    st.one_of(DIES, st.just("measured")),
+    st.booleans(),
+    st.sampled_from(COMBINERS),
+    st.sampled_from(COMBINERS),
+    st.booleans(),
+)
+def test_votes_equal_the_reference(
+    target, inputs, outputs, rows, seed, die, shuffle, combiner, another, bit_serial
+) -> None:
+    """As compiled, and with another combiner under the live session."""
+    x = np.random.default_rng(seed).normal(0, 1, (1, rows, inputs)).astype(np.float32)
+    with compiled(target, inputs, outputs, seed, shuffle, prune=seed % 3 == 0, combiner=combiner) as bundle:
+        die = measured(bundle, seed) if die == "measured" else die
+        (entry,) = bundle.manifest.layers
+        levels, tiles = actual_levels(bundle, die), bundle.layer(entry).tiles
+        wanted = {c: expected(bundle, x, die, combiner=c) for c in {combiner, another}}
+        proven = {c: reference.collapsible(levels, tiles, target, c).sum() for c in {combiner, another}}
+        for isa in PATHS:
+            options = {"isa": isa} | ({"force_bit_serial": "1"} if bit_serial else {})
+            session = runtime.load(bundle, die, provider_options=options, threads=1 + seed % 2)
+            for chosen in (None, another):
+                session.set_combiner(chosen)
+                (y,) = session.run(None, {"x": x})
+                effective = chosen or combiner
+                np.testing.assert_array_equal(y.view(np.uint32), wanted[effective].view(np.uint32), err_msg=isa)
+                (row,) = session.report()
+                originals = (tiles.placement.bitline_output >= 0) & (tiles.placement.bitline_replica == 0)
+                assert row.bitlines == originals.sum()
+                assert row.collapsed == (0 if bit_serial else proven[effective])
+
+
 @pytest.mark.parametrize("isa", PATHS)
 @pytest.mark.parametrize("name", ["reram128x128", "reram128x128-diff", "reram256x256", "reram64x64-slc"])
 @pytest.mark.parametrize(
@@ -179,6 +281,22 @@ def test_shipped_targets(name: str, isa: str, die: runtime.Die | None) -> None:
     with compiled(target, 300, 100, 0, False, None) as bundle:
         session = runtime.load(bundle, die, provider_options={"isa": isa})
         np.testing.assert_array_equal(session.run(None, {"x": x})[0], expected(bundle, x, die, None))
+
+
+@pytest.mark.parametrize("combiner", COMBINERS)
+@pytest.mark.parametrize("clipping_bits", [0, 1, 2])
+@pytest.mark.parametrize("name", ["reram128x128", "reram128x128-diff", "reram256x256", "reram64x64-slc"])
+def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combining) -> None:
+    """With fewer bits, the ADC clips some of a group's replicas and not others."""
+    full = changed_target(name)
+    target = changed_target(name, adc={"bits": full.adc.bits - clipping_bits})
+    x = np.random.default_rng(3).normal(0, 1, (1, 7, 200)).astype(np.float32)
+    die = runtime.Die(7, 0.0175, 0.0904)
+    with compiled(target, 200, 20, 0, combiner=combiner) as bundle:
+        wanted = expected(bundle, x, die)
+        for isa in PATHS:
+            (y,) = runtime.load(bundle, die, provider_options={"isa": isa}).run(None, {"x": x})
+            np.testing.assert_array_equal(y, wanted, err_msg=isa)
 
 
 def test_rows_that_are_not_finite_give_nan_and_harm_no_other() -> None:
@@ -199,11 +317,10 @@ def test_report_counts_what_the_reference_counts(target, inputs, outputs, seed, 
         (entry,) = bundle.manifest.layers
         layer = bundle.layer(entry)
         faults = (die or runtime.Die()).faults(entry, target.crossbar.rows, target.crossbar.cols)
-        levels = apply_faults(layer.tiles.levels, faults, target.top_level)
         (row,) = runtime.load(bundle, die).report()
         assert (row.sa0, row.sa1, row.cells) == ((faults == 1).sum(), (faults == 2).sum(), faults.size)
         assert row.bitlines == (layer.tiles.placement.bitline_output >= 0).sum()
-        assert row.collapsed == reference.collapsible(levels, layer.tiles, target).sum()
+        assert row.collapsed == reference.collapsible(actual_levels(bundle, die), layer.tiles, target).sum()
 
 
 def test_a_measured_die_is_the_die_that_was_measured(tmp_path: Path) -> None:
@@ -237,3 +354,73 @@ def test_a_collapsed_clean_die_is_an_integer_product() -> None:
     product = np.rint(x / scale).astype(np.int64) @ codes
     bias = layer.biases["bias.0"]
     np.testing.assert_array_equal(y, product.astype(np.float32) * (scale * layer.weight_scale) + bias)
+
+
+def test_the_combiner_changes_on_a_live_session_and_back() -> None:
+    x = np.random.default_rng(1).normal(0, 1, (1, 4, 200)).astype(np.float32)
+    die = runtime.Die(5, 0.02, 0.09)
+    with compiled(changed_target("reram128x128"), 200, 30, 3, combiner="median") as bundle:
+        session = runtime.load(bundle, die)
+        results = {None: session.run(None, {"x": x})[0]}
+        for combiner in COMBINERS:
+            session.set_combiner(combiner)
+            results[combiner] = session.run(None, {"x": x})[0]
+            loaded = runtime.load(bundle, die, combiner=combiner).run(None, {"x": x})[0]
+            np.testing.assert_array_equal(loaded, results[combiner])
+        np.testing.assert_array_equal(results["median"], results[None])
+        assert len({y.tobytes() for y in results.values()}) == len(COMBINERS)
+        for compiled_one in ("", "compiled"):
+            session.set_ep_dynamic_options({"rcompile.combiner": "none"})
+            np.testing.assert_array_equal(session.run(None, {"x": x})[0], results["none"])
+            session.set_ep_dynamic_options({"rcompile.combiner": compiled_one})
+            np.testing.assert_array_equal(session.run(None, {"x": x})[0], results[None])
+        # Both at once, and one that is refused changes neither.
+        session.set_ep_dynamic_options({"rcompile.combiner": "mean", "rcompile.die": "clean"})
+        clean = session.run(None, {"x": x})[0]
+        with pytest.raises(UsageError, match="no combiner 'majority'"):
+            session.set_combiner("majority")
+        with pytest.raises(Exception, match="'majority' is not one of none, cell, select, median, mean"):
+            session.set_ep_dynamic_options({"rcompile.die": "seed=1,sa1=0.1", "rcompile.combiner": "majority"})
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], clean)
+        session.set_die(die)
+        np.testing.assert_array_equal(session.run(None, {"x": x})[0], results["mean"])
+        with pytest.raises(BadInputError, match="combiner 'majority'"):
+            runtime.load(bundle, provider_options={"combiner": "majority"})
+        started = runtime.load(bundle, die, provider_options={"combiner": "select"})
+        np.testing.assert_array_equal(started.run(None, {"x": x})[0], results["select"])
+
+
+def renumbered(tiles: Tiles) -> None:
+    tiles.placement.bitline_replica[tiles.placement.bitline_replica == 1] = 2
+
+
+def half_inverted(tiles: Tiles) -> None:
+    tiles.bitline_inverted[tiles.placement.bitline_replica == 1] ^= 1
+
+
+def crowded(tiles: Tiles) -> None:
+    tiles.placement.bitline_output[0, :16] = 0
+    for name, values in (("slice", 0), ("polarity", 1), ("replica", np.arange(16))):
+        getattr(tiles.placement, f"bitline_{name}")[0, :16] = values
+    tiles.bitline_inverted[0, :16] = 0
+
+
+def unlike(tiles: Tiles) -> None:
+    tiles.levels[0, 0, tiles.placement.bitline_replica[0] == 1] ^= 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (renumbered, r"layer 'proj': bitline_replica\[\d+, \d+\] is 2, but replicas in a tile are numbered 0, 1"),
+        (half_inverted, r"layer 'proj': bitline_inverted\[\d+, \d+\] is \d, but replicas are all inverted or all not"),
+        (crowded, r"layer 'proj': bitline_replica\[0, 15\] is 15, but there may be 15 at most"),
+        (unlike, r"layer 'proj': levels\[0\] differ between bitline \d+ and its replicas"),
+    ],
+)
+def test_the_provider_refuses_broken_vote_groups(broken: Callable[[Tiles], None], message: str) -> None:
+    with (
+        compiled(changed_target("reram128x128"), 40, 24, 0, combiner="median", edit=broken) as bundle,
+        pytest.raises(BadInputError, match=message),
+    ):
+        runtime.load(bundle)

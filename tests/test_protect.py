@@ -91,6 +91,24 @@ def test_replicas_are_placed_and_decode(layer: tuple[Target, QuantizedLinear, np
                 assert (placement.bitline_replica[t, members] == np.arange(members.shape[1])).all()
 
 
+def test_broken_replicas_are_named() -> None:
+    target = changed_target("ideal128x128", crossbar=SMALL)
+    linear = gaussian(16, 4, 0)
+    placement = place(compact(linear), np.tile(np.array([1, 1, 1, 3], np.uint8), (4, 1)), target)
+    for array, message in (
+        ("bitline_replica", "not numbered"),
+        ("bitline_inverted", "not all inverted"),
+        ("levels", "do not hold the same levels"),
+    ):
+        tiles = encode(linear, placement, target)
+        copy = Tiles.from_tensors({k: v.copy() for k, v in tiles.tensors().items()})
+        bitline = int(np.flatnonzero(placement.bitline_replica[0] == 2)[0])
+        copy.tensors()[array][0, ..., bitline] ^= 1
+        (problem,) = problems(copy, target, 16, 4)
+        assert message in problem
+        assert "tile 0, bitlines" in problem
+
+
 def simulated(
     levels: np.ndarray, replicas: int, combiner: Combining, target: Target, wordlines: int, sa0: float, sa1: float
 ) -> np.ndarray:

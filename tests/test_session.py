@@ -357,6 +357,29 @@ def test_the_provider_itself_refuses_tensors_that_break_the_form(
     assert tensor in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("combiner", "majority", "combiner 'majority' is not one of none, cell, select, median, mean"),
+        ("combiner", None, "attribute combiner is missing"),
+        ("likelier_level", 1, "likelier_level is 1, neither 0 nor the top level 3"),
+        ("likelier_level", None, "attribute likelier_level is missing"),
+    ],
+)
+def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
+    attribute: str, value: str | int | None, message: str, linear_onnx: Path, tmp_path: Path
+) -> None:
+    compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
+    model = onnx.load(tmp_path / "bundle" / "model.onnx", load_external_data=False)
+    (node,) = model.graph.node
+    kept = [a for a in node.attribute if a.name != attribute]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *([] if value is None else [helper.make_attribute(attribute, value)])])
+    onnx.save(model, tmp_path / "bundle" / "model.onnx")
+    with pytest.raises(Exception, match=f"layer 'proj': {message}"):
+        plain_session(tmp_path / "bundle")
+
+
 def test_external_data_outside_the_bundle_are_refused_by_onnx_runtime(linear_onnx: Path, tmp_path: Path) -> None:
     compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
     shutil.copy(tmp_path / "bundle" / "tiles" / "proj.safetensors", tmp_path / "outside.safetensors")

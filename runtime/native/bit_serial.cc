@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace rcompile {
 namespace {
@@ -53,6 +54,7 @@ SerialInputs::SerialInputs(const Layer& layer, const SerialMode& mode, const Ser
 
 void SerialInputs::Reserve(int64_t rows, SerialStorage* storage) {
   storage_ = storage;
+  if (plan_.empty()) return;
   Grow(&storage->x, rows * plan_.x_size);
   Grow(&storage->planes, rows * plan_.units);
   if (has_leak_) Grow(&storage->digital, rows * static_cast<int64_t>(plan_.blocks.size()));
@@ -117,7 +119,8 @@ int64_t SerialInputs::SetTerms(int64_t row, const SerialUnit& unit, const Popula
       digital += weight * leak;
     } else {
       // A negative limit has a part that no unsigned lane can hold.
-      storage_->limits[term + plane] = static_cast<uint32_t>(std::max<int64_t>(limit, 0));
+      storage_->limits[term + plane] =
+          static_cast<uint32_t>(std::clamp<int64_t>(limit, 0, std::numeric_limits<uint32_t>::max()));
       digital += weight * std::min<int64_t>(limit, 0) * (excess ? 1 : -1);
     }
   }
@@ -127,6 +130,7 @@ int64_t SerialInputs::SetTerms(int64_t row, const SerialUnit& unit, const Popula
 
 void SerialInputs::ReadPanel(const KernelTable& kernels, int64_t panel, int64_t first_row, int rows, int64_t* codes,
                              int64_t* digital) const noexcept {
+  if (!plan_.HasPanel(panel)) return;
   for (int64_t g = plan_.panel_begin[panel]; g < plan_.panel_begin[panel + 1]; ++g) {
     const SerialGroup& group = plan_.groups[g];
     for (int vector = 0; vector < group.vectors; ++vector) {
@@ -150,9 +154,11 @@ void SerialInputs::ReadVector(const KernelTable& kernels, const SerialGroup& gro
   const int64_t first_lane = group.first_lane + vector * lanes;
   const uint8_t* column = plan_.column.data() + first_lane;
   const int32_t* weight = plan_.weight.data() + first_lane;
-  const int64_t levels = group.levels + vector * static_cast<int64_t>(block.rows->wordlines.size()) * lanes;
   SerialRead read{};
   read.rows = rows;
+  read.replicas = group.replicas;
+  read.replica_stride = static_cast<int64_t>(block.rows->wordlines.size()) * lanes;
+  const int64_t levels = group.levels + vector * group.replicas * read.replica_stride;
   if (IsRun(column, weight, lanes)) {
     read.codes = codes + column[0];
     read.codes_stride = kPanelWidth;
@@ -173,6 +179,7 @@ void SerialInputs::ReadVector(const KernelTable& kernels, const SerialGroup& gro
 bool SerialInputs::ReadUnits(const KernelTable& kernels, const SerialBlock& block, int64_t levels, int64_t first_row,
                              SerialRead* read) const noexcept {
   read->kind = mode_.kind;
+  read->vote = mode_.vote;
   read->lane_bytes = mode_.lane_bytes;
   read->is_unsigned = config_.input_coding == InputCoding::kOffset;
   read->x_stride = plan_.x_size;
@@ -193,7 +200,7 @@ bool SerialInputs::ReadUnits(const KernelTable& kernels, const SerialBlock& bloc
     read->planes = storage_->planes.data() + first_row * plan_.units + unit.number;
     read->limit = storage_->limits.data() + term;
     read->leak = storage_->leaks.data() + term;
-    kernels.read(*read);
+    (mode_.vote == Vote::kNone ? kernels.read : kernels.read_voted)(*read);
   }
   return any;
 }

@@ -1,4 +1,5 @@
-// Bitlines whose reads may clip, or whose ADC step is not one level, are computed read by read.
+// Bitlines whose reads may clip, or whose ADC step is not one level, are computed read by read; so are vote groups
+// whose replicas differ, if it is the codes of a read that vote.
 #pragma once
 
 #include <array>
@@ -22,8 +23,10 @@ struct SerialMode {
   std::vector<int32_t> plane_weight;  // in the order in which the bit planes are driven
 
   int lanes;  // of a vector
+  Vote vote;
 
-  SerialMode(const LayerConfig& config, int vector_bytes, bool force_bit_serial);
+  // With a vote or if `every_read`, the reads are computed whole, never for their excess.
+  SerialMode(const LayerConfig& config, int vector_bytes, Vote vote, bool every_read);
   int planes() const { return static_cast<int>(plane_weight.size()); }
 };
 
@@ -41,12 +44,14 @@ struct SerialBlock {
   std::vector<SerialUnit> units;
 };
 
-// The bitlines of one row block and one panel, sorted so that lanes mostly hold consecutive outputs.
+// The bitlines of one row block and one panel, sorted so that lanes mostly hold consecutive outputs.  With a vote, each
+// lane is a vote group, and all have equally many replicas.
 struct SerialGroup {
   int block;
+  int replicas;
   int vectors;         // of SerialMode::lanes
   int64_t first_lane;  // in `column` and `weight`
-  int64_t levels;      // offset of [vector][driven wordline][lane]
+  int64_t levels;      // offset of [vector][replica][driven wordline][lane]
 };
 
 // Everything that a die's bit-serial part needs; immutable once built.
@@ -72,7 +77,8 @@ class SerialBuilder {
  public:
   SerialBuilder(const Layer& layer, const SerialMode& mode) : layer_(layer), mode_(mode) {}
 
-  // `columns`: bitlines of `tile`, which belongs to row block `block`; `levels`: the tile's cells as they really are.
+  // `columns`: bitlines of `tile`, which belongs to row block `block`; replica 0 of a vote group may have the others
+  // after it.  `levels`: the tile's cells as they really are.
   void AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const uint8_t* levels);
   SerialPlan Build(int64_t panels);
 
@@ -80,13 +86,15 @@ class SerialBuilder {
   struct Bitline {
     int64_t panel;
     int block;  // of the plan
+    int replicas;
     int32_t weight;
     int32_t output;
-    int64_t levels;  // offset of its level on the first driven wordline
+    int64_t levels;  // offset of its level on the first driven wordline; that of the next replica follows
     int64_t stride;  // from wordline to wordline
   };
   int PlanBlock(int block);
   void AddGroup(const Bitline* first, const Bitline* last);
+  void AddLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane);
 
   const Layer& layer_;
   const SerialMode& mode_;
@@ -108,7 +116,7 @@ struct SerialStorage {
 // The bit planes of x, and what depends on their population counts, for all rows of one product.
 class SerialInputs {
  public:
-  // Keeps references.  Call Reserve, then PackRow for every row, then ReadPanel.
+  // Keeps references.  Call Reserve, then PackRow for every row, then ReadPanel.  An empty plan costs nothing.
   SerialInputs(const Layer& layer, const SerialMode& mode, const SerialPlan& plan);
 
   void Reserve(int64_t rows, SerialStorage* storage);

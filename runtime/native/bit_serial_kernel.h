@@ -19,6 +19,7 @@ constexpr int kSegmentGroups = kSegment / 4;
 constexpr int kMaxPlanes = 16;
 constexpr int kMaxSerialRows = 64;
 
+// Real holds twice the sum of a vote group's codes, and a half, exactly.
 template <class T>
 struct LaneTypes;
 template <>
@@ -27,6 +28,7 @@ struct LaneTypes<uint8_t> {
   typedef uint16_t Wide __attribute__((vector_size(kVectorBytes)));
   using WideLane = uint16_t;
   using SignedWideLane = int16_t;
+  using Real = float;
 };
 template <>
 struct LaneTypes<uint16_t> {
@@ -34,6 +36,7 @@ struct LaneTypes<uint16_t> {
   typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
   using WideLane = uint32_t;
   using SignedWideLane = int32_t;
+  using Real = float;
 };
 template <>
 struct LaneTypes<uint32_t> {
@@ -41,6 +44,7 @@ struct LaneTypes<uint32_t> {
   typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
   using WideLane = uint64_t;
   using SignedWideLane = int64_t;
+  using Real = double;
 };
 template <class T>
 using Vector = typename LaneTypes<T>::Vector;
@@ -146,16 +150,19 @@ struct SteppedCodes {
   static constexpr int kHalf = kLanesOf<T> / 2;
   int64_t code[2 * kHalf] = {};
 
+  // Not negative, so that truncation is floor.
+  static int64_t CodeOf(T sum, double leak, double step, int64_t code_max) {
+    const int64_t raw = static_cast<int64_t>((static_cast<double>(sum) + leak) / step + 0.5);
+    return raw < code_max ? raw : code_max;
+  }
+  int64_t& CodeAt(int lane) { return code[lane % 2 * kHalf + lane / 2]; }
+
   void Add(const SerialRead& read, const Vector<T>& sum, int64_t term, int plane) {
     const double leak = read.leak[term], step = read.step;
     const int64_t code_max = read.code_max, weight = read.plane_weight[plane];
     T sums[2 * kHalf];
     std::memcpy(sums, &sum, sizeof sums);
-    for (int i = 0; i < 2 * kHalf; ++i) {
-      // Not negative, so that truncation is floor.
-      const int64_t raw = static_cast<int64_t>((static_cast<double>(sums[i]) + leak) / step + 0.5);
-      code[i % 2 * kHalf + i / 2] += weight * (raw < code_max ? raw : code_max);
-    }
+    for (int i = 0; i < 2 * kHalf; ++i) CodeAt(i) += weight * CodeOf(sums[i], leak, step, code_max);
   }
   void Store(const SerialRead& read, int64_t* codes) const {
     for (int i = 0; i < 2 * kHalf; ++i) codes[i] += read.codes_weight * code[i];

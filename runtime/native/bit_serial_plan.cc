@@ -26,13 +26,12 @@ std::vector<int32_t> PlaneWeights(const LayerConfig& config) {
 
 }  // namespace
 
-SerialMode::SerialMode(const LayerConfig& config, int vector_bytes, bool force_bit_serial)
-    : plane_weight(PlaneWeights(config)) {
+SerialMode::SerialMode(const LayerConfig& config, int vector_bytes, Vote voted, bool every_read)
+    : plane_weight(PlaneWeights(config)), vote(voted) {
   const int64_t largest_sum = config.active_rows * config.top_level();
   const bool wide_adc = static_cast<double>(config.adc_max()) >= kWideAdc * static_cast<double>(largest_sum);
-  kind = config.adc_step_levels != 1           ? ReadKind::kStepped
-         : wide_adc && !force_bit_serial ? ReadKind::kExcess
-                                               : ReadKind::kClipped;
+  const bool may_skip = wide_adc && !every_read && vote == Vote::kNone;
+  kind = config.adc_step_levels != 1 ? ReadKind::kStepped : may_skip ? ReadKind::kExcess : ReadKind::kClipped;
   lane_bytes = kind == ReadKind::kClipped && config.adc_max() <= 255 ? 1 : largest_sum <= 65535 ? 2 : 4;
   lanes = vector_bytes / lane_bytes;
 }
@@ -67,11 +66,15 @@ void SerialBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>&
   }
   for (int64_t j = 0; j < stride; ++j) {
     const int64_t i = tile * arrays.cols + columns[j];
+    if (arrays.bitline_replica[i] > 0) {
+      ++bitlines_.back().replicas;
+      continue;
+    }
     int32_t weight = arrays.bitline_polarity[i] * (1 << (layer_.config().cell_bits * arrays.bitline_slice[i]));
     if (arrays.bitline_inverted[i]) weight = -weight;
     if (mode_.kind == ReadKind::kExcess) weight = -weight;
     const int32_t output = arrays.bitline_output[i];
-    bitlines_.push_back({output / kPanelWidth, planned, weight, output, static_cast<int64_t>(base) + j, stride});
+    bitlines_.push_back({output / kPanelWidth, planned, 1, weight, output, static_cast<int64_t>(base) + j, stride});
   }
 }
 
@@ -80,32 +83,43 @@ void SerialBuilder::AddGroup(const Bitline* first, const Bitline* last) {
   const int lanes = mode_.lanes;
   const int64_t wordlines = static_cast<int64_t>(plan_.blocks[first->block].rows->wordlines.size());
   const int vectors = static_cast<int>((count + lanes - 1) / lanes);
-  const SerialGroup group{first->block, vectors, static_cast<int64_t>(plan_.column.size()),
+  const SerialGroup group{first->block, first->replicas, vectors, static_cast<int64_t>(plan_.column.size()),
                           static_cast<int64_t>(plan_.levels.size())};
   plan_.groups.push_back(group);
   plan_.column.resize(group.first_lane + vectors * lanes);
   plan_.weight.resize(group.first_lane + vectors * lanes);
-  plan_.levels.resize(group.levels + vectors * wordlines * lanes);
+  plan_.levels.resize(group.levels + vectors * group.replicas * wordlines * lanes);
   for (int64_t i = 0; i < count; ++i) {
     plan_.column[group.first_lane + i] = static_cast<uint8_t>(first[i].output % kPanelWidth);
     plan_.weight[group.first_lane + i] = first[i].weight;
-    const uint8_t* from = levels_.data() + first[i].levels;
-    uint8_t* to = plan_.levels.data() + group.levels + i / lanes * wordlines * lanes +
-                  LanePosition(static_cast<int>(i % lanes), lanes);
-    for (int64_t w = 0; w < wordlines; ++w) to[w * lanes] = from[w * first[i].stride];
+    AddLevels(group, first[i], i);
+  }
+}
+
+void SerialBuilder::AddLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane) {
+  const int lanes = mode_.lanes;
+  const int64_t wordlines = static_cast<int64_t>(plan_.blocks[group.block].rows->wordlines.size());
+  const int64_t vector = lane / lanes;
+  for (int r = 0; r < group.replicas; ++r) {
+    const uint8_t* from = levels_.data() + bitline.levels + r;
+    uint8_t* to = plan_.levels.data() + group.levels + (vector * group.replicas + r) * wordlines * lanes +
+                  LanePosition(static_cast<int>(lane % lanes), lanes);
+    for (int64_t w = 0; w < wordlines; ++w) to[w * lanes] = from[w * bitline.stride];
   }
 }
 
 SerialPlan SerialBuilder::Build(int64_t panels) {
   if (bitlines_.empty()) return {};
   std::sort(bitlines_.begin(), bitlines_.end(), [](const Bitline& a, const Bitline& b) {
-    return std::tie(a.panel, a.block, a.weight, a.output) < std::tie(b.panel, b.block, b.weight, b.output);
+    return std::tie(a.panel, a.block, a.replicas, a.weight, a.output) <
+           std::tie(b.panel, b.block, b.replicas, b.weight, b.output);
   });
   plan_.panel_begin.reserve(panels + 1);
   const Bitline* const end = bitlines_.data() + bitlines_.size();
   for (const Bitline* first = bitlines_.data(); first != end;) {
     const Bitline* last = first;
-    while (last != end && last->panel == first->panel && last->block == first->block) ++last;
+    const auto place = [](const Bitline& b) { return std::tie(b.panel, b.block, b.replicas); };
+    while (last != end && place(*last) == place(*first)) ++last;
     plan_.panel_begin.resize(first->panel + 1, static_cast<int64_t>(plan_.groups.size()));
     AddGroup(first, last);
     first = last;

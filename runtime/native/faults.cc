@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <tuple>
 
 #include "ort_call.h"
 
@@ -90,6 +91,11 @@ FaultMap DecodeBase64(std::string_view text, const std::string& what) {
 }
 
 }  // namespace
+
+bool Die::operator==(const Die& other) const {
+  return std::tie(kind, seed, sa0_threshold, sa1_threshold, maps) ==
+         std::tie(other.kind, other.seed, other.sa0_threshold, other.sa1_threshold, other.maps);
+}
 
 double ParseDecimal(std::string_view text, const std::string& what) { return ParseNumber<double>(text, what); }
 uint64_t ParseUnsigned(std::string_view text, const std::string& what) { return ParseNumber<uint64_t>(text, what); }

@@ -22,6 +22,8 @@ struct Die {
   uint64_t sa0_threshold = 0;  // floor(rate * 2^32)
   uint64_t sa1_threshold = 0;
   std::map<std::string, FaultMap, std::less<>> maps;  // by layer name
+
+  bool operator==(const Die& other) const;
 };
 
 TileHash MakeTileHash(const Die& die, int64_t tile_in_bundle);

@@ -7,12 +7,13 @@ namespace {
 
 class Folder {
  public:
-  Folder(const Layer& layer, const Die& die, const FoldOptions& options);
+  Folder(const Layer& layer, const Die& die, Combiner combiner, const FoldOptions& options);
   std::shared_ptr<const FoldedLayer> Run();
 
  private:
-  const uint8_t* ActualLevels(int64_t tile);
+  const uint8_t* ActualLevels(const RowBlock& block, int64_t tile);
   void FoldTile(int block, int64_t tile);
+  void FindVotes(const RowBlock& block, int64_t tile, const uint8_t* levels);
   void Prove(const RowBlock& block, int64_t tile, const uint8_t* levels);
   bool CannotClip(const RowBlock& block) const;
   void FindRuns(int64_t tile);
@@ -27,40 +28,55 @@ class Folder {
   const LayerConfig& config_;
   const LayerArrays& arrays_;
   const Die& die_;
+  const Combiner combiner_;
   const FaultMap* map_ = nullptr;
   const KernelTable& kernels_;
   const bool can_prove_;
   const int64_t panel_count_;
   const int64_t panel_size_;  // weights in one panel
   std::shared_ptr<FoldedLayer> folded_;
-  SerialBuilder serial_;
+  SerialBuilder single_;
+  SerialBuilder voted_;
+  Resolver resolver_;
   std::vector<int16_t> weights_;  // [panel][input][column]
   std::vector<int64_t> ideal_;    // per output, sum over the inputs of the weight codes as programmed
   // Of the tile at hand:
   std::vector<uint8_t> levels_;
   std::vector<uint32_t> sums_;
   std::vector<uint8_t> collapses_;
+  std::vector<uint8_t> votes_;  // its code is voted in each read
   std::vector<uint8_t> flip_;
-  std::vector<int32_t> serial_columns_;
+  std::vector<int32_t> single_columns_;
+  std::vector<int32_t> voted_columns_;  // with their replicas
   std::vector<BitlineRun> runs_;
 };
 
 int64_t Quads(const LayerConfig& config) { return (config.inputs + 3) / 4; }
 
-Folder::Folder(const Layer& layer, const Die& die, const FoldOptions& options)
+Vote VoteInReads(Combiner combiner) {
+  return combiner == Combiner::kMedian ? Vote::kMedian : combiner == Combiner::kMean ? Vote::kMean : Vote::kNone;
+}
+
+Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const FoldOptions& options)
     : layer_(layer),
       config_(layer.config()),
       arrays_(layer.arrays()),
       die_(die),
+      combiner_(combiner),
       kernels_(*options.kernels),
       can_prove_(config_.adc_step_levels == 1 && !options.force_bit_serial),
       panel_count_((config_.outputs + kPanelWidth - 1) / kPanelWidth),
       panel_size_(Quads(config_) * 4 * kPanelWidth),
-      folded_(std::make_shared<FoldedLayer>(SerialMode(config_, kernels_.vector_bytes, options.force_bit_serial))),
-      serial_(layer, folded_->mode),
+      folded_(std::make_shared<FoldedLayer>(
+          SerialMode(config_, kernels_.vector_bytes, Vote::kNone, options.force_bit_serial),
+          SerialMode(config_, kernels_.vector_bytes, VoteInReads(combiner), true))),
+      single_(layer, folded_->single.mode),
+      voted_(layer, folded_->voted.mode),
+      resolver_(layer),
       weights_(panel_count_ * panel_size_),
       sums_(arrays_.cols),
       collapses_(arrays_.cols),
+      votes_(arrays_.cols),
       flip_(arrays_.cols) {
   const auto map = die.maps.find(config_.name);
   if (map != die.maps.end()) map_ = &map->second;
@@ -72,13 +88,15 @@ std::shared_ptr<const FoldedLayer> Folder::Run() {
   for (size_t block = 0; block < blocks.size(); ++block) {
     for (const int64_t tile : blocks[block].tiles) FoldTile(static_cast<int>(block), tile);
   }
-  folded_->serial = serial_.Build(panel_count_);
+  folded_->single.plan = single_.Build(panel_count_);
+  folded_->voted.plan = voted_.Build(panel_count_);
   AddConstants();
   PackPanels();
   return folded_;
 }
 
-const uint8_t* Folder::ActualLevels(int64_t tile) {
+// What the cells really hold, and from here on what the vote groups are computed from.
+const uint8_t* Folder::ActualLevels(const RowBlock& block, int64_t tile) {
   const int64_t cells = arrays_.cells_per_tile();
   const uint8_t* programmed = arrays_.levels + tile * cells;
   const uint8_t top = static_cast<uint8_t>(config_.top_level());
@@ -95,15 +113,35 @@ const uint8_t* Folder::ActualLevels(int64_t tile) {
   }
   folded_->faults.sa0 += count.sa0;
   folded_->faults.sa1 += count.sa1;
+  if (combiner_ == Combiner::kCell || combiner_ == Combiner::kSelect) {
+    resolver_.Resolve(combiner_, block, tile, levels_.data());
+  }
   return levels_.data();
+}
+
+// Replicas that hold the same levels read the same codes, so that there is nothing to vote on.
+void Folder::FindVotes(const RowBlock& block, int64_t tile, const uint8_t* levels) {
+  voted_columns_.clear();
+  std::fill(votes_.begin(), votes_.end(), 0);
+  const bool is_clean = levels != levels_.data();
+  if (VoteInReads(combiner_) == Vote::kNone || is_clean) return;
+  const int32_t* bitlines = layer_.votes(tile).bitlines.data();
+  for (const int replicas : layer_.votes(tile).replicas) {
+    if (!HoldAlike(levels, arrays_.cols, block, bitlines, replicas)) {
+      votes_[bitlines[0]] = 1;
+      voted_columns_.insert(voted_columns_.end(), bitlines, bitlines + replicas);
+    }
+    bitlines += replicas;
+  }
 }
 
 void Folder::FoldTile(int block_index, int64_t tile) {
   const RowBlock& block = layer_.row_blocks()[block_index];
-  const uint8_t* levels = ActualLevels(tile);
+  const uint8_t* levels = ActualLevels(block, tile);
   const uint8_t* inverted = arrays_.bitline_inverted + tile * arrays_.cols;
   const uint8_t top = static_cast<uint8_t>(config_.top_level());
   for (int64_t col = 0; col < arrays_.cols; ++col) flip_[col] = inverted[col] ? top : 0;
+  FindVotes(block, tile, levels);
   Prove(block, tile, levels);
   FindRuns(tile);
   const DrivenRows driven{block.wordlines.data(), block.inputs.data(), static_cast<int>(block.inputs.size())};
@@ -112,7 +150,8 @@ void Folder::FoldTile(int block_index, int64_t tile) {
     int16_t* panel = weights_.data() + output / kPanelWidth * panel_size_;
     kernels_.accumulate(levels, arrays_.cols, flip_.data(), driven, run, panel);
   }
-  serial_.AddTile(block_index, tile, serial_columns_, levels);
+  single_.AddTile(block_index, tile, single_columns_, levels);
+  voted_.AddTile(block_index, tile, voted_columns_, levels);
   if (!ideal_.empty()) AddIdealSums(block, tile);
 }
 
@@ -134,13 +173,13 @@ void Folder::Prove(const RowBlock& block, int64_t tile, const uint8_t* levels) {
       for (int64_t col = 0; col < cols; ++col) collapses_[col] &= static_cast<int64_t>(sums_[col]) <= limit;
     }
   }
-  serial_columns_.clear();
+  single_columns_.clear();
   for (int64_t col = 0; col < cols; ++col) {
-    if (arrays_.bitline_output[tile * cols + col] < 0) continue;
+    if (!arrays_.is_computed(tile * cols + col) || votes_[col]) continue;
     if (collapses_[col]) {
       ++folded_->collapsed;
     } else {
-      serial_columns_.push_back(static_cast<int32_t>(col));
+      single_columns_.push_back(static_cast<int32_t>(col));
     }
   }
 }
@@ -148,11 +187,11 @@ void Folder::Prove(const RowBlock& block, int64_t tile, const uint8_t* levels) {
 // What a bitline adds to the effective weights; false if nothing.  A bitline that is read serially leaves only its
 // digital terms, the weight offset and, if inverted, top per driven code, unless the reads give just the excess.
 bool Folder::RunContributionOf(int64_t bitline, int64_t col, BitlineRun* run) const {
-  if (arrays_.bitline_output[bitline] < 0) return false;
+  if (!arrays_.is_computed(bitline)) return false;
   const int slice = arrays_.bitline_slice[bitline];
   const int scale = arrays_.bitline_polarity[bitline] * (1 << (config_.cell_bits * slice));
   int offset = slice == config_.slices() - 1 ? config_.weight_offset() : 0;
-  const bool linear = collapses_[col] || folded_->mode.kind == ReadKind::kExcess;
+  const bool linear = !votes_[col] && (collapses_[col] || folded_->single.mode.kind == ReadKind::kExcess);
   if (!linear && arrays_.bitline_inverted[bitline]) offset -= scale * config_.top_level();
   run->first_bitline = static_cast<int>(col);
   run->length = 1;
@@ -189,7 +228,7 @@ void Folder::AddIdealSums(const RowBlock& block, int64_t tile) {
                       static_cast<int>(count), sums_.data());
   for (int64_t col = 0; col < arrays_.cols; ++col) {
     const int64_t i = tile * arrays_.cols + col;
-    if (arrays_.bitline_output[i] < 0) continue;
+    if (!arrays_.is_computed(i)) continue;
     const int slice = arrays_.bitline_slice[i];
     const int64_t sum = arrays_.bitline_inverted[i] ? config_.top_level() * count - sums_[col] : sums_[col];
     int64_t& ideal = ideal_[arrays_.bitline_output[i]];
@@ -237,8 +276,9 @@ void Folder::PackPanels() {
 
 }  // namespace
 
-std::shared_ptr<const FoldedLayer> FoldLayer(const Layer& layer, const Die& die, const FoldOptions& options) {
-  return Folder(layer, die, options).Run();
+std::shared_ptr<const FoldedLayer> FoldLayer(const Layer& layer, const Die& die, Combiner combiner,
+                                             const FoldOptions& options) {
+  return Folder(layer, die, combiner, options).Run();
 }
 
 }  // namespace rcompile

@@ -1,5 +1,5 @@
 // Folding: from a layer and a die to what the product needs, packed weights for bitlines that cannot clip and a
-// bit-serial plan for the others.
+// bit-serial plans for the others.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "faults.h"
 #include "kernels.h"
 #include "layer.h"
+#include "vote.h"
 
 namespace rcompile {
 
@@ -35,16 +36,23 @@ struct WeightPanel {
   const uint8_t* high;
 };
 
+// Bitlines that are computed read by read, and how.
+struct SerialPart {
+  SerialMode mode;
+  SerialPlan plan;
+};
+
 struct FoldedLayer {
-  explicit FoldedLayer(const SerialMode& serial_mode) : mode(serial_mode) {}
+  FoldedLayer(const SerialMode& single_mode, const SerialMode& voted_mode)
+      : single{single_mode, {}}, voted{voted_mode, {}} {}
 
   int64_t quads = 0;  // inputs / 4, rounded up
   AlignedBytes memory;
   std::vector<WeightPanel> panels;
   std::vector<int64_t> constant;  // added to every result, per column of every panel; empty: all zero
-  SerialMode mode;
-  SerialPlan serial;
-  int64_t collapsed = 0;  // used bitlines that passed the collapse proof
+  SerialPart single;
+  SerialPart voted;       // vote groups whose replicas differ, if they vote in each read
+  int64_t collapsed = 0;  // vote groups that passed the collapse proof
   FaultCount faults;
 };
 
@@ -53,6 +61,8 @@ struct FoldOptions {
   bool force_bit_serial = false;
 };
 
-std::shared_ptr<const FoldedLayer> FoldLayer(const Layer& layer, const Die& die, const FoldOptions& options);
+// `combiner`: not kAsCompiled.
+std::shared_ptr<const FoldedLayer> FoldLayer(const Layer& layer, const Die& die, Combiner combiner,
+                                             const FoldOptions& options);
 
 }  // namespace rcompile

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ort_call.h"
+#include "vote.h"
 
 namespace rcompile {
 namespace {
@@ -106,6 +107,8 @@ LayerConfig NodeReader::Config() {
   config.adc_bits = static_cast<int>(Integer("adc_bits", 0, 16));
   config.adc_step_levels = Decimal("adc_step_levels");
   config.hrs_levels = Decimal("hrs_levels");
+  config.combiner = ParseCombiner(String("combiner"), Where("combiner"));
+  config.likelier_level = static_cast<int>(Integer("likelier_level", 0, 255));
   return config;
 }
 

@@ -11,6 +11,8 @@ constexpr int kPanelWidth = 64;
 constexpr int kRowGroup = 6;
 // Patterns of input bits are stored times this, which saves the kernel a shift.
 constexpr int kPatternScale = 8;
+// Of one vote group.
+constexpr int kMaxReplicas = 15;
 
 struct FaultCount {
   int64_t sa0 = 0;
@@ -83,15 +85,25 @@ enum class ReadKind {
   kStepped,  // floor((sum + leak) / step + 1/2), clipped
 };
 
-// One operation unit, read on one vector of bitlines for several input rows.
+// What is made of the codes of a vote group's replicas in one read.
+enum class Vote {
+  kNone,  // there is one replica
+  kMedian,
+  kMean,
+};
+
+// One operation unit, read on one vector of bitlines or of vote groups for several input rows.
 struct SerialRead {
-  ReadKind kind;
+  ReadKind kind;  // not kExcess if there is a vote
+  Vote vote;
   // Bytes of a lane: 1 where the limit fits a byte (sums saturate), else 2 or 4 so that sums are exact.
   int lane_bytes;
   bool is_unsigned;  // no plane has a negative weight
   int rows;
   int wordlines;
-  const uint8_t* levels;  // [wordline][lane]
+  int replicas;
+  const uint8_t* levels;   // [wordline][lane], of replica 0
+  int64_t replica_stride;  // from one replica's levels to the next one's
   const uint8_t* x;       // [row][plane][group of 4 wordlines]: pattern of input bits, times kPatternScale
   int64_t x_stride;
   int64_t x_plane_stride;
@@ -133,7 +145,8 @@ struct KernelTable {
   void (*multiply)(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane, int64_t quads, int32_t* acc);
   void (*finish)(const Epilogue&, const int32_t* acc);
   void (*finish_wide)(const Epilogue&, const int32_t* acc, const WideTerms&);
-  void (*read)(const SerialRead&);
+  void (*read)(const SerialRead&);        // without a vote
+  void (*read_voted)(const SerialRead&);  // with one
   // codes[row][column[lane]] += weight[lane] * lane_codes[row][lane]; `codes` has row stride kPanelWidth.
   void (*scatter)(const int64_t* lane_codes, int lanes, int rows, const uint8_t* column, const int32_t* weight,
                   int64_t* codes);

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 32
-#include "bit_serial_kernel.h"
+#include "voted_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -76,7 +76,7 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 extern const KernelTable kAvx2Kernels;
 const KernelTable kAvx2Kernels = {
     "avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
-    Multiply, Finish, FinishWide, ReadSerial<Avx2>, Scatter,
+    Multiply, Finish, FinishWide, ReadSerial<Avx2>, ReadVoted<Avx2>, Scatter,
 };
 
 }  // namespace rcompile

@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 64
-#include "bit_serial_kernel.h"
+#include "voted_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -60,7 +60,7 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 extern const KernelTable kAvx512Kernels;
 const KernelTable kAvx512Kernels = {
     "avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
-    Multiply, Finish, FinishWide, ReadSerial<Avx512>, Scatter,
+    Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>, Scatter,
 };
 
 }  // namespace rcompile

@@ -37,11 +37,14 @@ FaultCount InjectFaults(const TileHash& hash, int64_t cells, uint8_t top, const 
   return count;
 }
 
-// 32 bitlines; the compiler splits these where the CPU's vectors are shorter.
+// A few bitlines; the compiler splits these where the CPU's vectors are shorter.
+template <int kCount>
+struct Bitlines {
+  typedef uint8_t Levels __attribute__((vector_size(kCount)));
+  typedef uint16_t Sums __attribute__((vector_size(2 * kCount)));
+  typedef int16_t Weights __attribute__((vector_size(2 * kCount)));
+};
 constexpr int kBitlines = 32;
-typedef uint8_t Levels __attribute__((vector_size(kBitlines)));
-typedef uint16_t Sums __attribute__((vector_size(2 * kBitlines)));
-typedef int16_t Weights __attribute__((vector_size(2 * kBitlines)));
 
 template <class Vector>
 inline Vector Load(const void* from) {
@@ -52,9 +55,10 @@ inline Vector Load(const void* from) {
 
 // `count` is at most 256, so that 16 bits hold the sums.
 void AddChunk(const uint8_t* levels, int64_t cols, const int32_t* wordlines, int count, uint32_t* sums) {
-  Sums partial = {};
+  using Chunk = Bitlines<kBitlines>;
+  Chunk::Sums partial = {};
   for (int i = 0; i < count; ++i) {
-    partial += __builtin_convertvector(Load<Levels>(levels + wordlines[i] * cols), Sums);
+    partial += __builtin_convertvector(Load<Chunk::Levels>(levels + wordlines[i] * cols), Chunk::Sums);
   }
   for (int j = 0; j < kBitlines; ++j) sums[j] += partial[j];
 }
@@ -73,33 +77,57 @@ void AddLevels(const uint8_t* levels, int64_t cols, const int32_t* wordlines, in
   }
 }
 
+// kCount bitlines, of which those from `begin` to `end` are in the run.
+template <int kCount>
 void AccumulateChunk(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
-                     const BitlineRun& run, int16_t* weights) {
+                     const BitlineRun& run, int begin, int end, int16_t* weights) {
+  using Levels = typename Bitlines<kCount>::Levels;
+  using Weights = typename Bitlines<kCount>::Weights;
+  Weights multiplier = {}, offset = {};
+  for (int j = begin; j < end; ++j) {
+    multiplier[j] = run.multiplier;
+    offset[j] = run.offset;
+  }
   const Levels mask = Load<Levels>(flip);
   for (int i = 0; i < driven.count; ++i) {
     const Levels level = Load<Levels>(levels + driven.wordlines[i] * cols) ^ mask;
     int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth;
-    const Weights sum =
-        Load<Weights>(target) + __builtin_convertvector(level, Weights) * run.multiplier - run.offset;
+    const Weights sum = Load<Weights>(target) + __builtin_convertvector(level, Weights) * multiplier - offset;
     std::memcpy(target, &sum, sizeof sum);
   }
 }
 
+// As many whole chunks as fit into what is left of the run; returns where the rest begins.
+template <int kCount>
+int AccumulateChunks(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
+                     const BitlineRun& run, int done, int16_t* weights) {
+  for (; done + kCount <= run.length; done += kCount) {
+    const int col = run.first_bitline + done, column = run.first_column + done;
+    AccumulateChunk<kCount>(levels + col, cols, flip + col, driven, run, 0, kCount, weights + column);
+  }
+  return done;
+}
+
 void AccumulateRun(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
                    const BitlineRun& run, int16_t* weights) {
-  levels += run.first_bitline;
-  flip += run.first_bitline;
-  weights += run.first_column;
-  int done = 0;
-  for (; done + kBitlines <= run.length; done += kBitlines) {
-    AccumulateChunk(levels + done, cols, flip + done, driven, run, weights + done);
+  int done = AccumulateChunks<kBitlines>(levels, cols, flip, driven, run, 0, weights);
+  done = AccumulateChunks<16>(levels, cols, flip, driven, run, done, weights);
+  done = AccumulateChunks<8>(levels, cols, flip, driven, run, done, weights);
+  const int rest = run.length - done;
+  if (rest == 0) return;
+  // The rest, with bitlines beside it that are left alone: those after it, or before it where a row ends.
+  const int col = run.first_bitline + done, column = run.first_column + done;
+  const int before = col + 8 <= cols && column + 8 <= kPanelWidth ? 0 : 8 - rest;
+  if (before <= col && before <= column) {
+    AccumulateChunk<8>(levels + col - before, cols, flip + col - before, driven, run, before, before + rest,
+                       weights + column - before);
+    return;
   }
-  if (done == run.length) return;
   for (int i = 0; i < driven.count; ++i) {
-    const uint8_t* source = levels + driven.wordlines[i] * cols;
-    int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth;
-    for (int j = done; j < run.length; ++j) {
-      target[j] = static_cast<int16_t>(target[j] + (source[j] ^ flip[j]) * run.multiplier - run.offset);
+    const uint8_t* source = levels + driven.wordlines[i] * cols + col;
+    int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth + column;
+    for (int j = 0; j < rest; ++j) {
+      target[j] = static_cast<int16_t>(target[j] + (source[j] ^ flip[col + j]) * run.multiplier - run.offset);
     }
   }
 }

@@ -1,5 +1,5 @@
 #define RCOMPILE_VECTOR_BYTES 16
-#include "bit_serial_kernel.h"
+#include "voted_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -31,7 +31,7 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 extern const KernelTable kPortableKernels;
 const KernelTable kPortableKernels = {
     "portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
-    Multiply, Finish, FinishWide, ReadSerial<Portable>, Scatter,
+    Multiply, Finish, FinishWide, ReadSerial<Portable>, ReadVoted<Portable>, Scatter,
 };
 
 }  // namespace rcompile

@@ -8,14 +8,16 @@
 #include <unordered_map>
 #include <utility>
 
+#include "kernels.h"
 #include "ort_call.h"
+#include "vote.h"
 
 namespace rcompile {
 namespace {
 
 // Limits that keep every sum inside its type; kernels.h and bit_serial_kernel.h state the bounds that follow.
 constexpr int64_t kMaxRows = 4096;
-constexpr int64_t kMaxCols = 65536;
+constexpr int64_t kMaxCols = 65536;  // as FindVotes packs them
 constexpr int64_t kMaxInputs = 65536;
 constexpr int64_t kMaxOutputs = int64_t{1} << 20;
 constexpr int64_t kMaxWeights = int64_t{1} << 31;
@@ -31,7 +33,8 @@ std::string At(const char* array, int64_t tile, int64_t index) {
 
 auto ConfigKey(const LayerConfig& c) {
   return std::tie(c.name, c.inputs, c.outputs, c.first_tile, c.weight_bits, c.cell_bits, c.encoding, c.input_bits,
-                  c.input_coding, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels, c.hrs_levels);
+                  c.input_coding, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels, c.hrs_levels, c.combiner,
+                  c.likelier_level);
 }
 
 auto ArraysKey(const LayerArrays& a) {
@@ -61,7 +64,10 @@ Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(
   CheckLevels();
   CheckBitlines();
   FindRowBlocks();
+  votes_.resize(arrays_.tiles);
+  for (int64_t tile = 0; tile < arrays_.tiles; ++tile) FindVotes(tile);
   CheckDuplicates();
+  CheckReplicas();
 }
 
 void Layer::Fail(const std::string& what) const { throw Error("crossbar layer '" + config_.name + "': " + what); }
@@ -92,6 +98,10 @@ void Layer::CheckConfig() const {
   if (!(config_.hrs_levels >= 0 && config_.hrs_levels <= kMaxHrsLevels)) {
     Fail("hrs_levels is " + std::to_string(config_.hrs_levels) + ", not in 0 .. 4096");
   }
+  if (config_.likelier_level != 0 && config_.likelier_level != config_.top_level()) {
+    Fail("likelier_level is " + std::to_string(config_.likelier_level) + ", neither 0 nor the top level " +
+         std::to_string(config_.top_level()));
+  }
 }
 
 void Layer::CheckLevels() const {
@@ -108,12 +118,9 @@ void Layer::CheckLevels() const {
        std::to_string(top));
 }
 
-void Layer::CheckBitlines() {
+void Layer::CheckBitlines() const {
   for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
-    for (int64_t col = 0; col < arrays_.cols; ++col) {
-      CheckBitline(tile, col);
-      used_bitlines_ += arrays_.bitline_output[tile * arrays_.cols + col] >= 0;
-    }
+    for (int64_t col = 0; col < arrays_.cols; ++col) CheckBitline(tile, col);
   }
 }
 
@@ -135,9 +142,6 @@ void Layer::CheckBitline(int64_t tile, int64_t col) const {
   if (polarity != 1 && polarity != -1) fail("bitline_polarity", polarity, "neither 1 nor -1");
   if (polarity == -1 && config_.encoding == Encoding::kOffset) {
     fail("bitline_polarity", polarity, "but offset encoding has polarity 1 only");
-  }
-  if (arrays_.bitline_replica[i] != 0) {
-    fail("bitline_replica", arrays_.bitline_replica[i], "but replicas are not supported");
   }
   if (arrays_.bitline_inverted[i] > 1) fail("bitline_inverted", arrays_.bitline_inverted[i], "neither 0 nor 1");
 }
@@ -182,7 +186,58 @@ void Layer::AddRowBlock(int64_t tile, std::vector<int32_t>* owner) {
   row_blocks_.push_back(std::move(block));
 }
 
-// One bitline at most for each (row block, output, slice, polarity); a second one would be a replica.
+// Bitlines are sorted as numbers: output, slice and polarity, which make the group; then replica; then the bitline.
+void Layer::FindVotes(int64_t tile) {
+  constexpr int kColBits = 16, kReplicaBits = 8;
+  std::vector<uint64_t> keys;
+  for (int64_t col = 0; col < arrays_.cols; ++col) {
+    const int64_t i = tile * arrays_.cols + col;
+    if (arrays_.bitline_output[i] < 0) continue;
+    uint64_t key = static_cast<uint64_t>(arrays_.bitline_output[i]) << 8 | arrays_.bitline_slice[i];
+    key = key << 1 | (arrays_.bitline_polarity[i] < 0);
+    key = key << kReplicaBits | arrays_.bitline_replica[i];
+    keys.push_back(key << kColBits | static_cast<uint64_t>(col));
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<int32_t> group;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    group.push_back(static_cast<int32_t>(keys[i] & ((1 << kColBits) - 1)));
+    const bool is_last = i + 1 == keys.size() || keys[i] >> (kReplicaBits + kColBits) !=
+                                                     keys[i + 1] >> (kReplicaBits + kColBits);
+    if (!is_last) continue;
+    AddVotes(tile, group);
+    group.clear();
+  }
+}
+
+// `group`: its bitlines, sorted by replica.
+void Layer::AddVotes(int64_t tile, const std::vector<int32_t>& group) {
+  const int64_t base = tile * arrays_.cols;
+  const auto fail = [&](const char* array, const uint8_t* values, size_t r, const std::string& broken) {
+    const int64_t i = base + group[r];
+    Fail(At(array, tile, group[r]) + " is " + std::to_string(values[i]) + ", but " + broken + " (output " +
+         std::to_string(arrays_.bitline_output[i]) + ", slice " + std::to_string(arrays_.bitline_slice[i]) + ")");
+  };
+  const uint8_t *replica = arrays_.bitline_replica, *inverted = arrays_.bitline_inverted;
+  const size_t replicas = group.size();
+  for (size_t r = 0; r < replicas; ++r) {
+    if (replica[base + group[r]] != r) fail("bitline_replica", replica, r, "replicas in a tile are numbered 0, 1, ...");
+    if (inverted[base + group[r]] != inverted[base + group[0]]) {
+      fail("bitline_inverted", inverted, r, "replicas are all inverted or all not");
+    }
+  }
+  if (replicas > kMaxReplicas) {
+    fail("bitline_replica", replica, replicas - 1, "there may be " + std::to_string(kMaxReplicas) + " at most");
+  }
+  ++vote_groups_;
+  if (replicas == 1) return;
+  has_votes_ = true;
+  TileVotes& votes = votes_[tile];
+  votes.bitlines.insert(votes.bitlines.end(), group.begin(), group.end());
+  votes.replicas.push_back(static_cast<int32_t>(replicas));
+}
+
+// One vote group at most for each (row block, output, slice, polarity).
 void Layer::CheckDuplicates() const {
   const int kinds = 2 * config_.slices();
   std::vector<int32_t> last_seen(config_.outputs * kinds, -1);  // the row block that had it last
@@ -191,14 +246,30 @@ void Layer::CheckDuplicates() const {
     for (const int64_t tile : row_blocks_[block].tiles) {
       for (int64_t col = 0; col < arrays_.cols; ++col) {
         const int64_t i = tile * arrays_.cols + col;
+        if (!arrays_.is_computed(i)) continue;
         const int64_t output = arrays_.bitline_output[i];
-        if (output < 0) continue;
         int32_t& seen = last_seen[output * kinds + 2 * arrays_.bitline_slice[i] + (arrays_.bitline_polarity[i] < 0)];
         if (seen == static_cast<int32_t>(block)) {
           Fail(At("bitline_output", tile, col) + " is " + std::to_string(output) + ", whose slice " +
                std::to_string(arrays_.bitline_slice[i]) + " this row block already has");
         }
         seen = static_cast<int32_t>(block);
+      }
+    }
+  }
+}
+
+// On a die without faults, any vote then finds what replica 0 holds.
+void Layer::CheckReplicas() const {
+  for (const RowBlock& block : row_blocks_) {
+    for (const int64_t tile : block.tiles) {
+      const int32_t* bitlines = votes_[tile].bitlines.data();
+      for (const int replicas : votes_[tile].replicas) {
+        if (!HoldAlike(arrays_.levels + tile * arrays_.cells_per_tile(), arrays_.cols, block, bitlines, replicas)) {
+          Fail("levels[" + std::to_string(tile) + "] differ between bitline " + std::to_string(bitlines[0]) +
+               " and its replicas");
+        }
+        bitlines += replicas;
       }
     }
   }

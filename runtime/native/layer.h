@@ -1,5 +1,6 @@
 // One layer in the normal form of docs/hardware.md: its attributes, its arrays (owned by ONNX Runtime) and the row
-// blocks found in them.  A Layer exists only if everything in it has been checked, so later stages trust it.
+// blocks and vote groups found in them.  A Layer exists only if everything in it has been checked, so later stages
+// trust it.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,8 @@ namespace rcompile {
 
 enum class Encoding { kOffset, kDifferential };
 enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
+// kAsCompiled: the one that a layer's own attributes name.
+enum class Combiner { kNone, kCell, kSelect, kMedian, kMean, kAsCompiled };
 
 struct LayerConfig {
   std::string name;
@@ -26,6 +29,8 @@ struct LayerConfig {
   int adc_bits = 0;  // 0: ideal
   double adc_step_levels = 1;
   double hrs_levels = 0;
+  Combiner combiner = Combiner::kNone;
+  int likelier_level = 0;  // decides a self-test's tie between level 0 and the top level
 
   int top_level() const { return (1 << cell_bits) - 1; }
   int slices() const {
@@ -58,6 +63,8 @@ struct LayerArrays {
   const uint8_t* bitline_inverted = nullptr;
 
   int64_t cells_per_tile() const { return rows * cols; }
+  // A vote group is computed as replica 0's bitline; the other replicas have no part in what follows the vote.
+  bool is_computed(int64_t bitline) const { return bitline_output[bitline] >= 0 && bitline_replica[bitline] == 0; }
   bool operator==(const LayerArrays& other) const;
 };
 
@@ -75,6 +82,12 @@ struct RowBlock {
   std::vector<int64_t> tiles;
 };
 
+// The vote groups of a tile that have more than one bitline.
+struct TileVotes {
+  std::vector<int32_t> bitlines;  // group after group, each from replica 0 up
+  std::vector<int32_t> replicas;  // of each group
+};
+
 class Layer {
  public:
   // Throws Error, naming the layer and the place, unless the form is valid.
@@ -83,22 +96,29 @@ class Layer {
   const LayerConfig& config() const { return config_; }
   const LayerArrays& arrays() const { return arrays_; }
   const std::vector<RowBlock>& row_blocks() const { return row_blocks_; }
-  int64_t used_bitlines() const { return used_bitlines_; }
+  const TileVotes& votes(int64_t tile) const { return votes_[tile]; }
+  bool has_votes() const { return has_votes_; }
+  int64_t vote_groups() const { return vote_groups_; }  // those of one bitline included
 
  private:
   void CheckConfig() const;
   void CheckLevels() const;
-  void CheckBitlines();
+  void CheckBitlines() const;
   void CheckBitline(int64_t tile, int64_t col) const;
   void FindRowBlocks();
   void AddRowBlock(int64_t tile, std::vector<int32_t>* owner);
+  void FindVotes(int64_t tile);
+  void AddVotes(int64_t tile, const std::vector<int32_t>& group);
   void CheckDuplicates() const;
+  void CheckReplicas() const;
   [[noreturn]] void Fail(const std::string& what) const;
 
   LayerConfig config_;
   LayerArrays arrays_;
   std::vector<RowBlock> row_blocks_;
-  int64_t used_bitlines_ = 0;
+  std::vector<TileVotes> votes_;  // by tile
+  bool has_votes_ = false;
+  int64_t vote_groups_ = 0;
 };
 
 }  // namespace rcompile

@@ -43,6 +43,10 @@ void RunOnThreads(int threads, size_t count, const Work& work) {
   if (failure) std::rethrow_exception(failure);
 }
 
+Combiner CombinerOf(const Layer& layer, Combiner chosen) {
+  return chosen == Combiner::kAsCompiled ? layer.config().combiner : chosen;
+}
+
 std::string JsonString(const std::string& text) {
   std::string json = "\"";
   for (const char c : text) {
@@ -65,7 +69,7 @@ std::string JsonReport(const DeployedLayer& deployed) {
   const int64_t tiles = layer.arrays().tiles;
   const std::pair<const char*, int64_t> numbers[] = {
       {"tiles", tiles},
-      {"bitlines", layer.used_bitlines()},
+      {"bitlines", layer.vote_groups()},
       {"collapsed", folded->collapsed},
       {"cells", tiles * layer.arrays().cells_per_tile()},
       {"sa0", folded->faults.sa0},
@@ -92,26 +96,38 @@ std::shared_ptr<DeployedLayer> LayerStore::Deploy(LayerConfig config, const Laye
     if (live->layer().arrays() == arrays && live->layer().config() == config) return live;
   }
   auto deployed = std::make_shared<DeployedLayer>(std::move(config), arrays);
-  deployed->set_folded(FoldLayer(deployed->layer(), options_.die, options_.fold));
-  const auto expired = [](const std::weak_ptr<DeployedLayer>& layer) { return layer.expired(); };
+  const Layer& layer = deployed->layer();
+  deployed->set_folded(FoldLayer(layer, options_.die, CombinerOf(layer, options_.combiner), options_.fold));
+  const auto expired = [](const std::weak_ptr<DeployedLayer>& weak) { return weak.expired(); };
   layers_.erase(std::remove_if(layers_.begin(), layers_.end(), expired), layers_.end());
   layers_.push_back(deployed);
   return deployed;
 }
 
-void LayerStore::ChangeDie(Die die) {
+void LayerStore::Change(std::optional<Die> die, std::optional<Combiner> combiner) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  const bool same_die = !die || *die == options_.die;
+  const Die& next_die = same_die ? options_.die : *die;
+  const Combiner next = combiner.value_or(options_.combiner);
   auto layers = LiveLayers();
+  const auto unaffected = [&](const std::shared_ptr<DeployedLayer>& deployed) {
+    const Layer& layer = deployed->layer();
+    return same_die && (!layer.has_votes() || CombinerOf(layer, next) == CombinerOf(layer, options_.combiner));
+  };
+  layers.erase(std::remove_if(layers.begin(), layers.end(), unaffected), layers.end());
   // The largest first, so that no thread is left with a large one at the end.
   std::stable_sort(layers.begin(), layers.end(), [](const auto& a, const auto& b) {
     const LayerArrays &left = a->layer().arrays(), &right = b->layer().arrays();
     return left.tiles * left.cells_per_tile() > right.tiles * right.cells_per_tile();
   });
   std::vector<std::shared_ptr<const FoldedLayer>> folded(layers.size());
-  RunOnThreads(options_.threads, layers.size(),
-               [&](size_t i) { folded[i] = FoldLayer(layers[i]->layer(), die, options_.fold); });
+  RunOnThreads(options_.threads, layers.size(), [&](size_t i) {
+    const Layer& layer = layers[i]->layer();
+    folded[i] = FoldLayer(layer, next_die, CombinerOf(layer, next), options_.fold);
+  });
   for (size_t i = 0; i < layers.size(); ++i) layers[i]->set_folded(std::move(folded[i]));
-  options_.die = std::move(die);
+  if (!same_die) options_.die = std::move(*die);
+  options_.combiner = next;
 }
 
 int64_t LayerStore::CellsOf(const std::string& layer_name) {

@@ -1,9 +1,10 @@
-// The layers of one session and the die that they run on.
+// The layers of one session, the die that they run on and the combiner of their replicas.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,8 @@
 
 namespace rcompile {
 
-// A layer with the weights of the present die.  A run keeps the weights that it started with, so the die can change
-// at any time.
+// A layer with the weights of the present die and combiner.  A run keeps the weights that it started with, so that they
+// can change at any time.
 class DeployedLayer {
  public:
   DeployedLayer(LayerConfig config, const LayerArrays& arrays) : layer_(std::move(config), arrays) {}
@@ -31,6 +32,7 @@ struct StoreOptions {
   FoldOptions fold;
   int threads = 1;  // for folding
   Die die;
+  Combiner combiner = Combiner::kAsCompiled;
 };
 
 class LayerStore {
@@ -39,8 +41,9 @@ class LayerStore {
 
   // The layer with these attributes and arrays, folded; nodes with tied weights share one.
   std::shared_ptr<DeployedLayer> Deploy(LayerConfig config, const LayerArrays& arrays);
-  // Folds all layers, then swaps all of them.  On an exception the old die stays.
-  void ChangeDie(Die die);
+  // Folds all layers that another die or combiner changes, then swaps all of them.  What is not given stays; on an
+  // exception everything does.
+  void Change(std::optional<Die> die, std::optional<Combiner> combiner);
   // Cells of the layers with this name; throws Error if there is none or if they differ.
   int64_t CellsOf(const std::string& layer_name);
   // JSON, one object a layer.
@@ -52,7 +55,7 @@ class LayerStore {
  private:
   std::vector<std::shared_ptr<DeployedLayer>> LiveLayers();
 
-  std::mutex mutex_;  // guards the layers and the die
+  std::mutex mutex_;  // guards the layers, the die and the combiner
   StoreOptions options_;
   std::vector<std::weak_ptr<DeployedLayer>> layers_;
   WorkspacePool workspaces_;

@@ -54,7 +54,8 @@ class Product {
   Workspace& workspace_;
   const int64_t code_stride_;
   const RowQuantization quantization_;
-  SerialInputs serial_;
+  const bool has_serial_;
+  std::array<SerialInputs, 2> serial_;  // as Workspace::serial
 };
 
 Product::Product(const Layer& layer, const FoldedLayer& folded, const KernelTable& kernels, const MatMulArgs& args,
@@ -67,7 +68,9 @@ Product::Product(const Layer& layer, const FoldedLayer& folded, const KernelTabl
       workspace_(*workspace),
       code_stride_(CeilDiv(config_.inputs, 64) * 64),
       quantization_{config_.inputs, static_cast<float>(config_.input_max()), config_.input_scale},
-      serial_(layer, folded.mode, folded.serial) {}
+      has_serial_(!folded.single.plan.empty() || !folded.voted.plan.empty()),
+      serial_{SerialInputs(layer, folded.single.mode, folded.single.plan),
+              SerialInputs(layer, folded.voted.mode, folded.voted.plan)} {}
 
 void Product::ReserveWorkspace() {
   const size_t size = static_cast<size_t>(args_.rows * code_stride_);
@@ -76,14 +79,14 @@ void Product::ReserveWorkspace() {
     workspace_.codes_size = size;
   }
   if (static_cast<int64_t>(workspace_.rows.size()) < args_.rows) workspace_.rows.resize(args_.rows);
-  if (!folded_.serial.empty()) serial_.Reserve(args_.rows, &workspace_.serial);
+  for (size_t part = 0; part < serial_.size(); ++part) serial_[part].Reserve(args_.rows, &workspace_.serial[part]);
 }
 
 void Product::QuantizeRow(int64_t row) noexcept {
   int8_t* codes = reinterpret_cast<int8_t*>(workspace_.codes.data()) + row * code_stride_;
   workspace_.rows[row] = kernels_.quantize(quantization_, args_.x + row * config_.inputs, codes);
   std::fill(codes + config_.inputs, codes + 4 * folded_.quads, int8_t{0});
-  if (!folded_.serial.empty()) serial_.PackRow(row, codes);
+  for (SerialInputs& part : serial_) part.PackRow(row, codes);
 }
 
 void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const int64_t* serial_codes,
@@ -117,13 +120,15 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
 }
 
 void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noexcept {
-  const bool serial = folded_.serial.HasPanel(panel);
+  const bool serial = folded_.single.plan.HasPanel(panel) || folded_.voted.plan.HasPanel(panel);
   int64_t serial_codes[kSerialRows * kPanelWidth];
   int64_t serial_digital[kSerialRows * kPanelWidth];
   if (serial) {
     std::fill_n(serial_codes, rows * kPanelWidth, 0);
     std::fill_n(serial_digital, rows * kPanelWidth, 0);
-    serial_.ReadPanel(kernels_, panel, first_row, static_cast<int>(rows), serial_codes, serial_digital);
+    for (const SerialInputs& part : serial_) {
+      part.ReadPanel(kernels_, panel, first_row, static_cast<int>(rows), serial_codes, serial_digital);
+    }
   }
   const int64_t groups = CeilDiv(rows, kRowGroup);
   for (int64_t group = 0; group < groups; ++group) {
@@ -136,7 +141,7 @@ void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noex
 
 int64_t Product::TaskRows() const {
   const int64_t panels = static_cast<int64_t>(folded_.panels.size());
-  int64_t rows = folded_.serial.empty() ? kMaxTaskRows : kSerialRows;
+  int64_t rows = has_serial_ ? kSerialRows : kMaxTaskRows;
   while (rows > 4 * kRowGroup && CeilDiv(args_.rows, rows) * panels < kMinTasks) rows /= 2;
   return rows;
 }

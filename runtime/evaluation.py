@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError
+from rcompile.target import Combining
 from rcompile.text import Feeds, TextEncoder, session_inputs
 from runtime.baseline import int8_session
 from runtime.dies import Die, MeasuredDie
@@ -45,6 +46,7 @@ class Evaluation:
     examples: int
     data: str
     target: str
+    combiner: Combining
     source: float | None
     int8: float | None
     clean: float
@@ -58,16 +60,17 @@ def evaluate(
     *,
     data: str | Path | None = None,
     dies: Sequence[Die | MeasuredDie] = (),
+    combiner: Combining | None = None,
     int8: bool = False,
     limit: int | None = None,
     threads: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
-    """Score a bundle on a GLUE task. progress(what, done, total) is called after each batch. Raises RcompileError."""
+    """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called after each batch. Raises RcompileError."""
     chosen = find_task(task)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     examples = load_examples(chosen, data, limit)
-    session = load(opened, threads=threads)
+    session = load(opened, threads=threads, combiner=combiner)
     batches = _batches(opened, session, examples)
 
     source = quantized = None
@@ -92,6 +95,7 @@ def evaluate(
         examples=len(examples.labels),
         data=examples.origin,
         target=opened.manifest.target.name,
+        combiner=combiner or opened.manifest.options.combiner,
         source=None if source is None else _mean(source),
         int8=None if quantized is None else _mean(quantized),
         clean=_mean(clean),

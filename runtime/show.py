@@ -12,8 +12,9 @@ from runtime.evaluation import Evaluation
 
 def print_evaluation(result: Evaluation, console: Console) -> None:
     """Scores of one evaluation, for people."""
+    voting = "" if result.combiner == "none" else f", voting by {result.combiner}"
     console.print(
-        f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}",
+        f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}{voting}",
         highlight=False,
     )
     parts = list(result.metrics["clean"] or ())

@@ -1,0 +1,97 @@
+"""Does the predicted error rank allocations as the measured one does? On a real model, over a spread of allocations.
+
+    python benchmarks/ranking.py --data GLUE_DIR
+
+Takes build/results/sst2/pruned, which `results.py` makes; writes docs/results/ranking.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from rcompile.bundle import Bundle
+from rcompile.compact import compact
+from rcompile.frontend import find_linears
+from rcompile.pipeline import compile_model
+from rcompile.place import plain
+from rcompile.protect import Guard, Protection, predicted_error, protect, survey
+from rcompile.quantize import quantize
+from rcompile.read import read_model
+from rcompile.target import Combining
+from rcompile.target_file import load_target
+from rcompile.text import TextEncoder, session_inputs
+from runtime import Die, load
+from runtime.evaluation import source_session
+from runtime.glue import TASKS, load_examples
+
+RATE, SA1_SHARE, DIES, EXAMPLES = 0.01, 9.04 / (9.04 + 1.75), 5, 64
+SA0, SA1 = RATE * (1 - SA1_SHARE), RATE * SA1_SHARE
+TARGETS: dict[Combining, str] = {
+    "none": "reram128x128",
+    "select": "reram128x128",
+    "mean": "reram128x128",
+    "cell": "reram128x128-storage",
+}
+TASK = "sst2"
+
+
+def guards() -> list[tuple[str, Guard]]:
+    """A spread of allocations: none, the published one, and what `auto` makes of different rates."""
+    found = [("none", Guard())]
+    for combiner in ("select", "cell"):
+        found.append((f"paper, {combiner}", Guard("paper", combiner, SA0, SA1)))
+        for rate in (0.0003, 0.001, 0.003, 0.03, 0.1):
+            guard = Guard("auto", combiner, rate * (1 - SA1_SHARE), rate * SA1_SHARE)
+            found.append((f"auto for {100 * rate:g} %, {combiner}", guard))
+    return found
+
+
+def main(model: Path, data: Path, out: Path) -> None:
+    linears = find_linears(read_model(model)).linears
+    base = load_target("reram128x128")
+    known = []
+    for linear in linears:
+        quantized = quantize(linear, base)
+        known.append(survey(quantized, compact(quantized), base))
+    examples = load_examples(TASKS[TASK], data, EXAMPLES)
+    rows = []
+    for name, guard in guards():
+        combiner: Combining = guard.combiner or "none"
+        target = load_target(TARGETS[combiner])
+        replicas = {k.name: plain(k.outputs, target) for k in known}
+        chosen = protect(known, guard, target) if guard.scheme != "none" else Protection("none", {})
+        predicted = predicted_error(known, {**replicas, **chosen.replicas}, combiner, target, SA0, SA1)
+        folder = model.parent.parent / "ranking.bundle"
+        compile_model(model, target, folder, guard=guard, force=True)
+        measured = measure(Bundle.open(folder), examples.texts)
+        rows.append({"name": name, "combiner": combiner, "predicted": predicted, "measured": measured})
+        print(name, f"{predicted:.5f} {measured:.5f}", flush=True)
+    what = {"task": TASK, "rate": RATE, "dies": DIES, "examples": EXAMPLES}
+    (out / "ranking.json").write_text(json.dumps({"what": what, "rows": rows}, indent=1, sort_keys=True) + "\n")
+
+
+def measure(bundle: Bundle, texts: list[str]) -> float:
+    """Relative squared error of the logits against the fp32 model, mean over the dies."""
+    source, session = source_session(bundle), load(bundle)
+    assert bundle.manifest.source.tokenizer is not None
+    feeds = TextEncoder(bundle.path(bundle.manifest.source.tokenizer), session_inputs(session)).feeds(texts)
+    (true,) = source.run(["logits"], feeds)
+    errors = []
+    for seed in range(1, DIES + 1):
+        session.set_die(Die(seed, SA0, SA1))
+        (logits,) = session.run(["logits"], feeds)
+        errors.append(float(((logits - true) ** 2).sum() / (true**2).sum()))
+    return float(np.mean(errors))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=Path("build/results/sst2/pruned/model.onnx"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    arguments = parser.parse_args()
+    main(arguments.model, arguments.data, arguments.out)

@@ -1,9 +1,10 @@
-"""The demo: compile a real BERT, and score it in ONNX Runtime on clean and on faulty crossbars.
+"""The demo: compile a real, pruned BERT unprotected and protected, and score it in ONNX Runtime on clean and on faulty crossbars.
 
     make demo
 
 Needs neither torch nor transformers nor GLUE: the model and 400 labelled sentences are in this folder. With GLUE at hand (--data DIR, or
-RCOMPILE_GLUE) it scores the 872 validation sentences of SST-2 as well. Writes accuracy.json, accuracy.md and accuracy.svg.
+RCOMPILE_GLUE) it scores the 872 validation sentences of SST-2 instead. Writes accuracy.json, accuracy.md, accuracy.svg, and the bundles none,
+paper and auto.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import statistics
 from pathlib import Path
 
 from rcompile import RcompileError, compile_model
+from rcompile.manifest import LedgerRow, Protect
+from rcompile.protect import Guard
 from rcompile.show import to_json
 from runtime import Die, evaluate
 from runtime.evaluation import Evaluation
@@ -22,8 +25,13 @@ HERE = Path(__file__).resolve().parent
 TARGET = "reram128x128"
 # Chen et al. (2014) found 9.04 % SA1 and 1.75 % SA0; the demo keeps their ratio.
 SA1_SHARE = 9.04 / (9.04 + 1.75)
-FAULT_SHARES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03)
+FAULT_SHARES = (0.001, 0.003, 0.01, 0.03)
 SEEDS = (1, 2, 3)
+
+
+# What replicas are allocated for; the images are the same on every die.
+GUARDED_SHARE = 0.02
+SCHEMES: tuple[Protect, ...] = ("none", "paper", "auto")
 
 
 def dies(share: float) -> list[Die]:
@@ -31,31 +39,41 @@ def dies(share: float) -> list[Die]:
     return [Die(seed, sa0=share * (1 - SA1_SHARE), sa1=share * SA1_SHARE) for seed in SEEDS]
 
 
-def rows(result: Evaluation) -> list[tuple[str, str]]:
-    """The table: what ran, and its score."""
-    table = [
-        ("ONNX Runtime, fp32", f"{result.source:.1f}"),
-        ("ONNX Runtime, int8", f"{result.int8:.1f}"),
-        ("crossbars, clean", f"{result.clean:.1f}"),
+def compile_all(out: Path) -> dict[Protect, LedgerRow]:
+    """The three bundles; their ledgers' totals."""
+    totals = {}
+    for scheme in SCHEMES:
+        (die,) = dies(GUARDED_SHARE)[:1]
+        guard = Guard() if scheme == "none" else Guard(scheme, sa0=die.sa0, sa1=die.sa1)
+        compiled = compile_model(HERE / "sst2-minilm.onnx", TARGET, out / scheme, guard=guard, force=True)
+        assert compiled.manifest is not None
+        totals[scheme] = compiled.manifest.total()
+    return totals
+
+
+def by_share(result: Evaluation) -> list[list[float]]:
+    """The scores of the dies at each share of stuck cells."""
+    scores = [die.score for die in result.dies]
+    return [scores[i : i + len(SEEDS)] for i in range(0, len(scores), len(SEEDS))]
+
+
+def markdown(results: dict[Protect, Evaluation], totals: dict[Protect, LedgerRow], name: str) -> str:
+    """The table: accuracy by scheme and share of stuck cells."""
+    plain = results["none"]
+    lines = [
+        f"{name}, {plain.examples} sentences, accuracy in points (mean of {len(SEEDS)} dies, least to most). "
+        f"ONNX Runtime: fp32 {plain.source:.1f}, int8 {plain.int8:.1f}. The dense model takes {totals['none'].crossbars_dense:,} crossbars.",
+        "",
+        "| protection | crossbars | clean | " + " | ".join(f"{100 * share:g} % stuck" for share in FAULT_SHARES) + " |",
+        "|---|---:|---:|" + "---:|" * len(FAULT_SHARES),
     ]
-    for i, share in enumerate(FAULT_SHARES):
-        scores = [die.score for die in result.dies[i * len(SEEDS) : (i + 1) * len(SEEDS)]]
-        table.append(
-            (
-                f"crossbars, {100 * share:g} % of cells stuck",
-                f"{statistics.mean(scores):.1f} ({min(scores):.1f} to {max(scores):.1f})",
-            )
-        )
-    return table
+    for scheme, result in results.items():
+        cells = [f"{statistics.mean(s):.1f} ({min(s):.1f} to {max(s):.1f})" for s in by_share(result)]
+        lines.append(f"| {scheme} | {totals[scheme].crossbars:,} | {result.clean:.1f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
-def markdown(result: Evaluation, name: str) -> str:
-    """The table as Markdown."""
-    lines = [f"| {name}, {result.examples} sentences, accuracy | points |", "|---|---|"]
-    return "\n".join(lines + [f"| {what} | {score} |" for what, score in rows(result)]) + "\n"
-
-
-def plot(results: dict[str, Evaluation], path: Path) -> None:
+def plot(results: dict[Protect, Evaluation], totals: dict[Protect, LedgerRow], path: Path) -> None:
     """Accuracy against the share of stuck cells."""
     import matplotlib
 
@@ -64,16 +82,15 @@ def plot(results: dict[str, Evaluation], path: Path) -> None:
 
     matplotlib.rcParams["svg.hashsalt"] = "rcompile"
     figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
-    for (name, result), color in zip(results.items(), ("tab:blue", "tab:orange"), strict=False):
-        groups = [
-            [d.score for d in result.dies[i * len(SEEDS) : (i + 1) * len(SEEDS)]] for i in range(len(FAULT_SHARES))
-        ]
-        percent = [100 * share for share in FAULT_SHARES]
-        axes.plot(percent, [statistics.mean(g) for g in groups], "o-", color=color, label=f"{name}, faulty")
+    percent = [100 * share for share in FAULT_SHARES]
+    for (scheme, result), color in zip(results.items(), ("tab:red", "tab:orange", "tab:blue"), strict=True):
+        groups, used = by_share(result), totals[scheme].crossbars / totals[scheme].crossbars_dense
+        label = f"{scheme}: {100 * used:.0f} % of the dense model's crossbars"
+        axes.plot(percent, [statistics.mean(g) for g in groups], "o-", color=color, label=label)
         axes.fill_between(
             percent, [min(g) for g in groups], [max(g) for g in groups], color=color, alpha=0.2, linewidth=0
         )
-        axes.axhline(result.clean, color=color, linestyle=":", label=f"{name}, clean")
+    axes.axhline(results["none"].clean, color="grey", linestyle=":", label="no faults")
     axes.set(xscale="log", xlabel="cells stuck, % (SA1 : SA0 = 9.04 : 1.75)", ylabel="accuracy, points", ylim=(45, 95))
     axes.set_xticks(percent, [f"{p:g}" for p in percent])
     axes.minorticks_off()
@@ -85,20 +102,16 @@ def plot(results: dict[str, Evaluation], path: Path) -> None:
 
 def main(out: Path, data: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    compiled = compile_model(HERE / "sst2-minilm.onnx", TARGET, out / "none", force=True)
-    assert compiled.manifest is not None
-    total = compiled.manifest.total()
-    print(
-        f"compiled {len(compiled.layers)} linears onto {total.crossbars:,} crossbars ({total.cells_used:,} cells): {out / 'none'}\n"
-    )
+    totals = compile_all(out)
+    print(f"compiled into {', '.join(str(out / scheme) for scheme in SCHEMES)}\n", flush=True)
+    name, folder = ("SST-2", data) if data else ("Our sentences", HERE)
     chosen = [die for share in FAULT_SHARES for die in dies(share)]
-    results: dict[str, Evaluation] = {}
-    for name, folder in ({"our sentences": HERE} | ({"SST-2": data} if data else {})).items():
-        results[name] = evaluate(out / "none", "sst2", data=folder, dies=chosen, int8=True)
-        print(markdown(results[name], name), flush=True)
-        (out / "accuracy.md").write_text("\n".join(markdown(result, n) for n, result in results.items()))
-        (out / "accuracy.json").write_text(to_json(results) + "\n")
-        plot(results, out / "accuracy.svg")
+    results = {s: evaluate(out / s, "sst2", data=folder, dies=chosen, int8=s == "none") for s in SCHEMES}
+    text = markdown(results, totals, name)
+    print(text)
+    (out / "accuracy.md").write_text(text)
+    (out / "accuracy.json").write_text(to_json(results) + "\n")
+    plot(results, totals, out / "accuracy.svg")
     print(f"saved as {out / 'accuracy.md'}, .json and .svg")
 
 

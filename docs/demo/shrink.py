@@ -1,23 +1,74 @@
-"""Make the demo's ONNX file small enough to ship: fp16 weights, int8 word embeddings with a scale a row.
+"""Make the demo's ONNX file small enough to ship: a trimmed vocabulary, fp16 weights, int8 word embeddings with a scale a row.
 
-    python docs/demo/shrink.py build/demo-train docs/demo/sst2-minilm.onnx
+    python docs/demo/shrink.py PRUNED docs/demo/sst2-minilm.onnx --data GLUE_DIR
 
-The input is the Hugging Face directory that `train.py` wrote. Needs what `rcompile export` needs.
+PRUNED is the Hugging Face directory that `rcompile train` wrote. Needs what `rcompile train` needs.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+import pyarrow.parquet as pq
+import torch
+from tokenizers import Tokenizer
+from transformers import BertForSequenceClassification
 
 from rcompile.export import export_model
 
+MAX_TOKENS = 128
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
 SMALL_BYTES = 1024
 BYTES_LIMIT = 25_000_000
+
+
+def trim_tokenizer(base: Path, sentences: list[str], size: int) -> tuple[Tokenizer, list[int]]:
+    """A WordPiece tokenizer of the `size` most useful tokens, and the old id of each new one."""
+    description = json.loads((base / "tokenizer.json").read_text())
+    vocab: dict[str, int] = description["model"]["vocab"]
+    full = Tokenizer.from_str(json.dumps(description))
+    full.no_padding()
+    full.no_truncation()
+    counts = Counter(t for e in full.encode_batch(sentences) for t in e.tokens)
+    characters = [t for t in vocab if len(t.removeprefix("##")) == 1 and t.isascii()]
+    # Least ids of BERT's vocabulary are its most frequent words: they break ties between words that SST-2 does not know.
+    by_use = sorted(vocab, key=lambda t: (-counts[t], vocab[t]))
+    keep = list(dict.fromkeys([*SPECIAL, *sorted(characters, key=vocab.__getitem__), *by_use]))[:size]
+    description["model"]["vocab"] = {token: i for i, token in enumerate(keep)}
+    for token in description["added_tokens"]:
+        token["id"] = keep.index(token["content"])
+    special = description["post_processor"].get("special_tokens", {})
+    for token in special.values():
+        token["ids"] = [keep.index(t) for t in token["tokens"]]
+    description["truncation"] = description["padding"] = None
+    return Tokenizer.from_str(json.dumps(description)), [vocab[t] for t in keep]
+
+
+def trim(source: Path, sentences: list[str], vocabulary: int, out: Path) -> None:
+    """The model with the most useful tokens and MAX_TOKENS positions only, as a Hugging Face directory."""
+    tokenizer, old_ids = trim_tokenizer(source, sentences, vocabulary)
+    model = BertForSequenceClassification.from_pretrained(source)
+    embeddings = model.bert.embeddings
+    words, positions = embeddings.word_embeddings.weight.data, embeddings.position_embeddings.weight.data
+    state = {k: v for k, v in model.state_dict().items() if not k.endswith(("position_ids", "token_type_ids"))}
+    state["bert.embeddings.word_embeddings.weight"] = words[torch.tensor(old_ids)]
+    state["bert.embeddings.position_embeddings.weight"] = positions[:MAX_TOKENS]
+    model.config.vocab_size, model.config.max_position_embeddings, model.config.pad_token_id = (
+        len(old_ids),
+        MAX_TOKENS,
+        0,
+    )
+    small = BertForSequenceClassification(model.config)
+    small.load_state_dict(state, strict=False)
+    small.save_pretrained(out)
+    tokenizer.save(str(out / "tokenizer.json"))
 
 
 def shrink(model: ir.Model) -> None:
@@ -67,19 +118,27 @@ def replace(graph: ir.Graph, old: ir.Value, restore: ir.Node) -> None:
     old.replace_all_uses_with(restore.outputs[0])
 
 
-def main(source: Path, out: Path) -> None:
+def main(source: Path, out: Path, data: Path, vocabulary: int) -> None:
+    sentences = pq.read_table(data / "sst2" / "train.parquet")["sentence"].to_pylist()
     with tempfile.TemporaryDirectory() as scratch:
-        exported = Path(scratch) / "model.onnx"
-        export_model(str(source), exported)
+        trimmed, exported = Path(scratch) / "trimmed", Path(scratch) / "model.onnx"
+        trim(source, sentences, vocabulary, trimmed)
+        export_model(str(trimmed), exported)
         model = ir.load(exported)
         shrink(model)
         ir.save(model, out)
-        (out.parent / "tokenizer.json").write_bytes((Path(scratch) / "tokenizer.json").read_bytes())
+        (out.parent / "tokenizer.json").write_bytes((trimmed / "tokenizer.json").read_bytes())
     size = out.stat().st_size + (out.parent / "tokenizer.json").stat().st_size
     if size > BYTES_LIMIT:
-        raise SystemExit(f"{size} bytes are more than {BYTES_LIMIT}: train with a smaller --vocabulary")
+        raise SystemExit(f"{size} bytes are more than {BYTES_LIMIT}: give a smaller --vocabulary")
     print(f"{out}: {size:,} bytes with its tokenizer")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder of GLUE data")
+    parser.add_argument("--vocabulary", type=int, default=7800, help="tokens to keep")
+    arguments = parser.parse_args()
+    main(arguments.source, arguments.out, arguments.data, arguments.vocabulary)

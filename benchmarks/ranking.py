@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rcompile.allocate import predict_errors, predicted_error
 from rcompile.bundle import Bundle
 from rcompile.compact import compact
 from rcompile.frontend import find_linears
 from rcompile.pipeline import compile_model
 from rcompile.place import plain
-from rcompile.protect import Guard, Protection, predicted_error, protect, survey
+from rcompile.protect import Guard, Protection, protect, survey
 from rcompile.quantize import quantize
 from rcompile.read import read_model
 from rcompile.target import Combining
@@ -64,7 +65,9 @@ def main(model: Path, data: Path, out: Path) -> None:
         target = load_target(TARGETS[combiner])
         replicas = {k.name: plain(k.outputs, target) for k in known}
         chosen = protect(known, guard, target) if guard.scheme != "none" else Protection("none", {})
-        predicted = predicted_error(known, {**replicas, **chosen.replicas}, combiner, target, SA0, SA1)
+        predicted = predicted_error(
+            known, {**replicas, **chosen.replicas}, predict_errors(known, combiner, target, SA0, SA1)
+        )
         folder = model.parent.parent / "ranking.bundle"
         compile_model(model, target, folder, guard=guard, force=True)
         measured = measure(Bundle.open(folder), examples.texts)

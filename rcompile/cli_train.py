@@ -52,7 +52,10 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but erro
 @click.option("--steps", type=int, default=1200, show_default=True, metavar="N", help="Optimizer steps.")
 @click.option("--batch", type=int, default=16, show_default=True, metavar="N", help="Texts a step.")
 @click.option(
-    "--learning-rate", type=float, default=5e-4, show_default=True, metavar="RATE", help="Peak rate of the weights."
+    "--learning-rate",
+    type=float,
+    metavar="RATE",
+    help="Peak rate of the weights.  [default: 5e-4, or 5e-5 with --keep 1]",
 )
 @click.option(
     "--patience",
@@ -96,14 +99,14 @@ def train(
     from rcompile.extras import require
     from rcompile.target_file import load_target
 
-    require("torch", "transformers")
+    require("torch", "transformers", "onnxscript")
     from rcompile.train.run import train as run
     from rcompile.train.run import use_threads
     from rcompile.train.trainer import Recipe
     from runtime.glue import find_task
 
     recipe = Recipe(
-        keep=keep, steps=steps, batch=batch, learning_rate=learning_rate or (5e-4 if keep < 1 else 5e-5), patience=patience, seed=seed, fault_rate=fault_rate, voted=voted,
+        keep=keep, steps=steps, batch=batch, learning_rate=(5e-4 if keep < 1 else 5e-5) if learning_rate is None else learning_rate, patience=patience, seed=seed, fault_rate=fault_rate, voted=voted,
     )  # fmt: skip
     use_threads(threads)
     with progress_bar(quiet or as_json) as progress:
@@ -156,7 +159,7 @@ def prune(
     from rcompile.extras import require
     from rcompile.target_file import load_target
 
-    require("torch", "transformers")
+    require("torch", "transformers", "onnxscript")
     from rcompile.train.run import prune as run
     from rcompile.train.run import use_threads
 

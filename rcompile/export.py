@@ -7,10 +7,12 @@ import os
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from rcompile.errors import BadInputError, UnsupportedError, UsageError
+from rcompile.errors import BadInputError, UsageError
+from rcompile.extras import require
 from rcompile.names import NAME_SCOPES
 from rcompile.text import INPUT_NAMES
 
@@ -26,13 +28,10 @@ def export_model(
     source: a directory that `save_pretrained` wrote, or a name on the hub. A sequence classifier is exported with its head, any other
     encoder with its last hidden state. Raises RcompileError.
     """
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise UnsupportedError(
-            f"export needs {error.name}: pip install torch==2.13.0, then pip install 'rcompile[train]'."
-        ) from None
+    require("torch", "transformers", "onnxscript")
+    import torch
+    import transformers
+
     if out.exists() and not force:
         raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
     transformers.utils.logging.set_verbosity_error()
@@ -42,7 +41,7 @@ def export_model(
         classifier = any("SequenceClassification" in a for a in config.architectures or [])
         kind = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModel
         model = kind.from_pretrained(source, dtype=torch.float32, attn_implementation="eager").eval()
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # safetensors and transformers each raise their own
         raise BadInputError(
             f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
         ) from None
@@ -55,10 +54,11 @@ def export_model(
         _strip(Path(scratch) / out.name)
         for path in Path(scratch).iterdir():
             os.replace(path, out.absolute().parent / path.name)
-    tokenizer = _tokenizer_file(transformers, source)
     beside = out.absolute().parent / "tokenizer.json"
-    if tokenizer is not None and tokenizer.resolve() != beside.resolve():
-        shutil.copyfile(tokenizer, beside)
+    with suppress(BadInputError):  # a model without a tokenizer can be exported
+        tokenizer = tokenizer_file(source)
+        if tokenizer.resolve() != beside.resolve():
+            shutil.copyfile(tokenizer, beside)
 
 
 def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, exporter: str) -> None:
@@ -106,12 +106,17 @@ def _strip(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _tokenizer_file(transformers: Any, source: str) -> Path | None:
+def tokenizer_file(source: str) -> Path:
+    """The tokenizer.json of a directory or of a name on the hub. Raises BadInputError if there is none."""
+    import transformers
+
     local = Path(source) / "tokenizer.json"
-    if local.is_file():
-        return local
     try:
-        found = transformers.utils.cached_file(source, "tokenizer.json")
+        found = local if local.is_file() else transformers.utils.cached_file(source, "tokenizer.json")
     except OSError:
-        return None
-    return Path(found) if found else None
+        found = None
+    if found is None:
+        raise BadInputError(
+            f"'{source}' has no tokenizer.json: transformers.AutoTokenizer.from_pretrained(...).save_pretrained(DIR) writes one."
+        )
+    return Path(found)

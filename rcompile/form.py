@@ -19,6 +19,7 @@ U8 = npt.NDArray[np.uint8]
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+MAX_REPLICAS = 15
 F32 = npt.NDArray[np.float32]
 
 
@@ -169,7 +170,9 @@ def _broken_vote_groups(tiles: Tiles) -> list[str]:
             numbered = (place.bitline_replica[t, members] == np.arange(members.shape[1])).all(axis=1)
             inverted = np.ptp(tiles.bitline_inverted[t, members], axis=1) == 0
             alike = (np.ptp(tiles.levels[t][place.wordline_input[t] >= 0][:, members], axis=2) == 0).all(axis=0)
+            few = np.full(len(members), members.shape[1] <= MAX_REPLICAS)
             for problem, sound in (
+                (f"are more than {MAX_REPLICAS}", few),
                 ("are not numbered 0, 1, ...", numbered),
                 ("are not all inverted or all not", inverted),
                 ("do not hold the same levels", alike),

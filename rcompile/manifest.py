@@ -77,10 +77,10 @@ class Options(_Part):
         default="none", description="how replicas are combined; `rcompile evaluate --combiner` may choose another"
     )
     guard_sa0: float | None = Field(
-        default=None, ge=0, le=1, description="the SA0 rate that `auto` allocated replicas for"
+        default=None, ge=0, le=1, description="the SA0 rate that replicas were allocated for"
     )
     guard_sa1: float | None = Field(
-        default=None, ge=0, le=1, description="the SA1 rate that `auto` allocated replicas for"
+        default=None, ge=0, le=1, description="the SA1 rate that replicas were allocated for"
     )
     allow_extra_crossbars: bool = False
 

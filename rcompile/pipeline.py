@@ -20,7 +20,7 @@ from rcompile.frontend import Found, Linear, Unmapped, find_linears
 from rcompile.host import rewrite_host
 from rcompile.manifest import Manifest, Options
 from rcompile.place import place, plain
-from rcompile.protect import UNPROTECTED, Guard, Protection, protect, survey
+from rcompile.protect import UNPROTECTED, Guard, Protection, combiners_of, protect, survey
 from rcompile.quantize import quantize
 from rcompile.read import opset_version, read_model
 from rcompile.scratch import check_output, new_bundle
@@ -69,6 +69,8 @@ def compile_model(
     source, samples = Path(model), None if calibrate_with is None else Path(calibrate_with)
     hardware = target if isinstance(target, Target) else load_target(target)
     guard.check()
+    if guard.scheme != "none":
+        combiners_of(guard, hardware)
     bundle = Path(out) if out is not None else Path(f"{source.stem}.bundle")
     input_scale = input_scale_mode(hardware, samples)
     if stop_after == "emit":

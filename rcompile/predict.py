@@ -26,7 +26,8 @@ def level_error(
 
     levels: [top + 1], share of cells that hold each level. units: wordlines driven in each read. sa0, sa1: fault rates. Cells fail
     independently, and no read clips. `none`, `cell` and `mean` are exact. `select` and `median` take the errors of replicas as
-    independent although replicas share their level: exact for few faults and few replicas, a median of five up to a third low.
+    independent although replicas share their level, and `select` takes the self-test as infallible: exact for few faults, up to a third
+    low for three or five replicas where a tenth of the cells are stuck.
     """
     if combiner == "cell" and replicas > 1:
         return sum(units) * _decided(levels, replicas, target, sa0, sa1)
@@ -99,7 +100,9 @@ def _median(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) 
     """
     errors, chance = _errors(levels, sa0, sa1)
     top = len(levels) - 1
-    size = 1 << max(5, int(8 * top * np.sqrt(wordlines * (sa0 + sa1) + 1)).bit_length())
+    stuck = wordlines * (sa0 + sa1)
+    reach = top * (stuck / 2 + 4 * np.sqrt(stuck + 1))  # of a read's error; what is beyond would wrap
+    size = 1 << max(5, int(2 * reach).bit_length())
     pair = np.zeros((size, size))
     for error, p in zip(errors.astype(np.int64), chance.sum(axis=1), strict=True):
         for a, b in product((0, error), repeat=2):
@@ -109,17 +112,13 @@ def _median(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) 
     one = both[:, -1]
     joint = np.zeros_like(both)
     least = (replicas - 1) // 2 + 1
-    # Replicas at or below (a, b): in both reads, in the first only, in the second only, in neither.
+    # Replicas at or below (a, b): in both reads, in the first only, in the second only, in neither; and the powers of each chance.
+    chances = (both, one[:, None] - both, one[None] - both, 1 - one[:, None] - one[None] + both)
+    powers = [np.cumprod([np.ones_like(both), *[c] * replicas], axis=0) for c in chances]
     for n in product(range(replicas + 1), repeat=4):
         if sum(n) == replicas and n[0] + n[1] >= least and n[0] + n[2] >= least:
             ways = prod(comb(sum(n[i:]), n[i]) for i in range(4))
-            joint += (
-                ways
-                * both ** n[0]
-                * (one[:, None] - both) ** n[1]
-                * (one[None] - both) ** n[2]
-                * (1 - one[:, None] - one[None] + both) ** n[3]
-            )
+            joint += ways * powers[0][n[0]] * powers[1][n[1]] * powers[2][n[2]] * powers[3][n[3]]
     values = np.arange(size) - size // 2
     median = np.diff(np.diff(joint, axis=0, prepend=0), axis=1, prepend=0)
-    return 4 * float(np.diff(joint[:, -1], prepend=0) @ values**2 - values @ median @ values)
+    return max(0.0, 4 * float(np.diff(joint[:, -1], prepend=0) @ values**2 - values @ median @ values))

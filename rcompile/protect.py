@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 
 import numpy as np
-import numpy.typing as npt
 
+from rcompile.allocate import (
+    Survey,
+    allocate,
+    crossbars_of,
+    dense_crossbars,
+    may_give_up,
+    predict_errors,
+    predicted_error,
+)
 from rcompile.compact import Kept
 from rcompile.errors import UnsupportedError, UsageError
-from rcompile.form import I32, U8, slice_digits
+from rcompile.form import U8, slice_digits
 from rcompile.manifest import Protect
-from rcompile.place import bitlines_per_output, crossbars, plain
-from rcompile.predict import given_up_error, level_error
 from rcompile.quantize import QuantizedLinear
 from rcompile.target import Combining, Target
 
-F64 = npt.NDArray[np.float64]
-COPIES = (1, 2, 3, 4, 5, 6)
-MOST_BITLINES = 24
 # What the published recipe votes with, as far as the target can: the majority of each cell, or what is nearest to it.
 PAPER_COMBINERS: tuple[Combining, ...] = ("cell", "select", "median", "mean")
 
@@ -44,21 +46,6 @@ class Guard:
             )
         if self.scheme == "none" and self != Guard():
             raise UsageError("a combiner, fault rates and extra crossbars are for --protect paper or auto.")
-
-
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """What protection needs to know of a layer. scale: f32 [N] of its outputs, 0 where pruned. energy: sum over the matrix of the squared
-    weights, in units of squared codes times squared scale. levels: f64 [slices, top + 1], share of cells at each level, as stored.
-    """
-
-    name: str
-    inputs: int
-    outputs: int
-    kept: Kept
-    scale: npt.NDArray[np.float32]
-    energy: float
-    levels: F64
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,30 +79,34 @@ def survey(linear: QuantizedLinear, kept: Kept, target: Target) -> Survey:
     energy = float((codes.astype(np.float64) ** 2).sum(axis=0) @ scale[kept.outputs].astype(np.float64) ** 2)
     shares = histogram / histogram.sum(axis=1, keepdims=True)
     inputs, outputs = linear.codes.shape
-    return Survey(linear.name, inputs, outputs, kept, scale, max(energy, 1e-30), shares)
+    if not energy:  # a layer of zeros: nothing to protect
+        return Survey(linear.name, inputs, outputs, kept, np.zeros_like(scale), 1.0, shares)
+    return Survey(linear.name, inputs, outputs, kept, scale, energy, shares)
 
 
 def protect(layers: Sequence[Survey], guard: Guard, target: Target) -> Protection:
     """The allocation of replicas that a scheme asks for, or finds.
 
-    `paper`: three copies of the top slice, and where those do not fit, the lowest slice gives way to them (Li et al. 2024). `auto`:
+    `paper`: three copies of the top slice, and if those do not fit, the lowest slice of all outputs gives way (Li et al. 2024). `auto`:
     for each output the allocation of least predicted error, at the price of a bitline at which all fit.
     Raises UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold the result.
     """
-    choices = _combiners(guard, target)
+    choices = combiners_of(guard, target)
     budget = sum(dense_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
     # As on `rcompile evaluate`, one rate alone means that kind of fault alone.
     given = guard.sa0 is not None or guard.sa1 is not None
     faults = target.faults
     sa0, sa1 = (guard.sa0 or 0.0, guard.sa1 or 0.0) if given else (faults.sa0_rate, faults.sa1_rate)
-    if guard.scheme == "paper":
-        replicas = _published(layers, budget, target)
-        found = [(predicted_error(layers, replicas, choices[0], target, sa0, sa1), choices[0], replicas)]
-    else:
-        found = []
-        for combiner in choices:
-            replicas = _allocate(layers, combiner, budget, target, sa0, sa1)
-            found.append((predicted_error(layers, replicas, combiner, target, sa0, sa1), combiner, replicas))
+    if guard.scheme == "auto" and sa0 + sa1 == 0:
+        raise UsageError(f"target '{target.name}' has no fault rates to protect against: give --sa0 and --sa1.")
+    found = []
+    for combiner in choices:
+        errors = predict_errors(layers, combiner, target, sa0, sa1)
+        if guard.scheme == "auto":
+            replicas = allocate(layers, errors, budget, target)
+        else:
+            replicas = _published(layers, budget, target)
+        found.append((predicted_error(layers, replicas, errors), combiner, replicas))
     error, combiner, replicas = min(found, key=lambda f: f[0])
     needed = sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers)
     if needed > budget and not guard.allow_extra_crossbars:
@@ -126,29 +117,8 @@ def protect(layers: Sequence[Survey], guard: Guard, target: Target) -> Protectio
     return Protection(combiner, replicas, sa0, sa1, error)
 
 
-def dense_crossbars(inputs: int, outputs: int, target: Target) -> int:
-    """Crossbars of a layer with nothing pruned and nothing copied."""
-    return crossbars(inputs, bitlines_per_output(plain(outputs, target), target), target)
-
-
-def crossbars_of(layer: Survey, replicas: U8, target: Target) -> int:
-    """Crossbars of a layer under an allocation u8 [N, slices]."""
-    return crossbars(len(layer.kept.inputs), bitlines_per_output(replicas[layer.kept.outputs], target), target)
-
-
-def predicted_error(
-    layers: Sequence[Survey], replicas: Mapping[str, U8], combiner: Combining, target: Target, sa0: float, sa1: float
-) -> float:
-    """Relative squared error of an output, mean over the layers, for white inputs."""
-    total = 0.0
-    for layer in layers:
-        distinct, which = np.unique(replicas[layer.name], axis=0, return_inverse=True)
-        errors = _Errors(layer, combiner, target, sa0, sa1).of(distinct)
-        total += float(errors[which.reshape(-1)] @ layer.scale.astype(np.float64) ** 2) / layer.energy
-    return total / len(layers)
-
-
-def _combiners(guard: Guard, target: Target) -> Sequence[Combining]:
+def combiners_of(guard: Guard, target: Target) -> Sequence[Combining]:
+    """The combiners to choose among. Raises UnsupportedError for a target that cannot vote, UsageError for one that it has not."""
     has = target.vote.combiners
     if not has:
         raise UnsupportedError(
@@ -165,87 +135,13 @@ def _published(layers: Sequence[Survey], budget: int, target: Target) -> dict[st
     tripled = np.ones(target.slices, np.uint8)
     tripled[-1] = 3
     embedded = tripled.copy()
-    embedded[0] = 0 if target.slices > 1 else 3
-    for recipe in (tripled, embedded):
-        replicas = {layer.name: np.tile(recipe, (layer.outputs, 1)) for layer in layers}
-        if sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers) <= budget:
-            break
-    return replicas
-
-
-class _Errors:
-    """Predicted squared error of one output of a layer, per squared scale, for any allocation."""
-
-    def __init__(self, layer: Survey, combiner: Combining, target: Target, sa0: float, sa1: float) -> None:
-        self.target, self.wordlines = target, len(layer.kept.inputs)
-        units = list(_units(self.wordlines, target))
-        signs = len(target.polarities)
-        self.by_copies = np.zeros((target.slices, max(COPIES) + 1))
-        for s, c in ((s, c) for s in range(target.slices) for c in range(1, max(COPIES) + 1)):
-            error = level_error(layer.levels[s], c, combiner, target, units, sa0, sa1)
-            self.by_copies[s, c] = signs * error * 4.0 ** (s * target.cell.bits)
-
-    def of(self, allocations: U8) -> F64:
-        """f64 [A] of allocations u8 [A, slices]."""
-        stuck = self.by_copies[np.arange(allocations.shape[1]), allocations].sum(axis=1)
-        given_up = (allocations == 0).sum(axis=1)
-        return (
-            stuck
-            + np.array([given_up_error(self.target, g, self.wordlines) for g in range(given_up.max() + 1)])[given_up]
+    embedded[0] = 0
+    recipes = [tripled, embedded] if may_give_up(1, target) else [tripled]
+    recipes = [r for r in recipes if int(r.sum()) * len(target.polarities) <= target.crossbar.cols]
+    if not recipes:
+        raise UnsupportedError(
+            f"the {target.crossbar.cols} bitlines of target '{target.name}' do not hold an output with three copies of its top slice: widen crossbar.cols, or --protect auto."
         )
-
-
-def _units(wordlines: int, target: Target) -> Iterator[int]:
-    """Driven wordlines of each operation unit over all row blocks."""
-    rows, active = target.crossbar.rows, target.crossbar.active_rows
-    for first in range(0, wordlines, rows):
-        driven = min(rows, wordlines - first)
-        yield from (min(active, driven - at) for at in range(0, driven, active))
-
-
-def _menu(target: Target) -> U8:
-    """The allocations that an output may take: copies never fall from a slice to the next higher; at most two bits are given up."""
-    most = min(MOST_BITLINES, target.crossbar.cols // len(target.polarities))
-    given_up = min(max(1, 2 // target.cell.bits), target.slices - 1)
-    rows = [
-        (0,) * g + copies
-        for g in range(given_up + 1)
-        for copies in combinations_with_replacement(COPIES, target.slices - g)
-        if sum(copies) <= most
-    ]
-    return np.array(rows, np.uint8)
-
-
-def _allocate(
-    layers: Sequence[Survey], combiner: Combining, budget: int, target: Target, sa0: float, sa1: float
-) -> dict[str, U8]:
-    """The allocation at the lowest price of a bitline at which all outputs fit (a Lagrangian relaxation of the knapsack)."""
-    menu = _menu(target)
-    width = menu.sum(axis=1, dtype=np.float64) * len(target.polarities)
-    errors = {layer.name: _Errors(layer, combiner, target, sa0, sa1).of(menu) for layer in layers}
-
-    def at(price: float) -> dict[str, U8]:
-        return {layer.name: menu[_cheapest(layer, errors[layer.name], width, price, target)] for layer in layers}
-
-    def fits(replicas: Mapping[str, U8]) -> bool:
-        return sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers) <= budget
-
-    return at(_lowest(lambda price: fits(at(price))))
-
-
-def _cheapest(layer: Survey, errors: F64, width: F64, price: float, target: Target) -> I32:
-    """The allocation, as its number in the menu, that each output takes: i32 [N]. Outputs of like scale choose alike."""
-    weight = layer.scale.astype(np.float64) ** 2 / layer.energy
-    per_bitline = price * -(-len(layer.kept.inputs) // target.crossbar.rows) / target.crossbar.cols
-    return (weight[:, None] * errors + per_bitline * width).argmin(axis=1).astype(np.int32)
-
-
-def _lowest(fits: Callable[[float], bool], steps: int = 40) -> float:
-    """The lowest price that fits, by bisection of its logarithm."""
-    low, high = -40.0, 20.0
-    if fits(float(np.exp(low))):
-        return float(np.exp(low))
-    for _ in range(steps):
-        middle = (low + high) / 2
-        low, high = (low, middle) if fits(float(np.exp(middle))) else (middle, high)
-    return float(np.exp(high))
+    choices = [{layer.name: np.tile(recipe, (layer.outputs, 1)) for layer in layers} for recipe in recipes]
+    fitting = (c for c in choices if sum(crossbars_of(x, c[x.name], target) for x in layers) <= budget)
+    return next(fitting, choices[0])

@@ -28,17 +28,17 @@ def quantize(linear: Linear, target: Target, step: I32 | None = None) -> Quantiz
     """
     limit = target.weight_code_max
     weight = linear.weight.read()
-    coarse = step is not None and bool((step != 1).any())
-    if not coarse and weight.scale is not None and int(np.abs(weight.values.astype(np.int16)).max()) <= limit:
+    steps = np.ones(weight.values.shape[1], np.int32) if step is None else step
+    given = weight.scale is not None and int(np.abs(weight.values.astype(np.int16)).max()) <= limit
+    if given and (steps == 1).all():
+        assert weight.scale is not None
         return QuantizedLinear(linear.name, weight.values, weight.scale)
-    values = weight.dequantized()
-    if coarse:
-        assert step is not None
-        codes, scale = _nearest_codes(values, limit // step)
-        codes *= step.astype(np.int8)
-        scale /= step.astype(np.float32)
-    else:
-        codes, scale = _nearest_codes(values, limit)
+    codes, scale = _nearest_codes(weight.dequantized(), limit // steps)
+    codes *= steps.astype(np.int8)
+    scale /= steps.astype(np.float32)
+    if given:  # only outputs that give up slices get codes of their own
+        assert weight.scale is not None
+        codes, scale = np.where(steps == 1, weight.values, codes), np.where(steps == 1, weight.scale, scale)
     del weight
     linear.weight.release()
     return QuantizedLinear(linear.name, codes, scale)

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from small_models import changed_target, tiny_classifier
 
 from rcompile import compile_model
+from rcompile.allocate import dense_crossbars, predict_errors, predicted_error
 from rcompile.bundle import Bundle
 from rcompile.compact import Kept, compact
 from rcompile.encode import encode
@@ -21,7 +22,7 @@ from rcompile.form import Tiles, decode, problems
 from rcompile.manifest import Manifest
 from rcompile.place import bitlines_per_output, crossbars, place
 from rcompile.predict import level_error
-from rcompile.protect import Guard, dense_crossbars, predicted_error, protect, survey
+from rcompile.protect import Guard, protect, survey
 from rcompile.quantize import QuantizedLinear
 from rcompile.target import Combining, Target
 from runtime import voting
@@ -112,7 +113,9 @@ def test_broken_replicas_are_named() -> None:
 def simulated(
     levels: np.ndarray, replicas: int, combiner: Combining, target: Target, wordlines: int, sa0: float, sa1: float
 ) -> np.ndarray:
-    """The squared error of one bitline on each of 1500 drawn dies, through the runtime's own self-test."""
+    """The squared error of one bitline on each of 1500 drawn dies; `cell` through the runtime's own self-test, `select` with one that
+    never errs, as the prediction has it.
+    """
     rng = np.random.default_rng(0)
     true = rng.choice(len(levels), size=(1500, wordlines), p=levels).astype(np.uint8)
     fate = rng.random((*true.shape, replicas))
@@ -167,7 +170,9 @@ def test_prediction_ranks_allocations_as_measurement_does(combiner: Combining) -
     recipes = [(1, 1, 1, 1), (1, 1, 1, 2), (1, 1, 1, 3), (1, 1, 2, 2), (1, 1, 2, 3), (1, 1, 3, 3), (1, 2, 3, 3), (0, 1, 1, 1), (0, 1, 2, 3), (0, 1, 3, 5)]  # fmt: skip
     for recipe in recipes:
         replicas = np.tile(np.array(recipe, np.uint8), (24, 1))
-        predicted.append(predicted_error([known], {linear.name: replicas}, combiner, target, *rates))
+        predicted.append(
+            predicted_error([known], {linear.name: replicas}, predict_errors([known], combiner, target, *rates))
+        )
         step = 4 if recipe[0] == 0 else 1
         coarse = QuantizedLinear(
             "c", (np.rint(linear.codes / step) * step).clip(-124, 124).astype(np.int8), linear.weight_scale
@@ -205,7 +210,7 @@ def test_auto_stays_within_the_dense_crossbars_and_beats_plain(
     )
     assert needed <= sum(dense_crossbars(k.inputs, k.outputs, target) for k in known)
     plain = {k.name: np.ones_like(found.replicas[k.name]) for k in known}
-    unprotected = predicted_error(known, plain, combiner, target, 0.2 * rate, 0.8 * rate)
+    unprotected = predicted_error(known, plain, predict_errors(known, combiner, target, 0.2 * rate, 0.8 * rate))
     assert found.predicted_error <= unprotected * (1 + 1e-9)
 
 
@@ -231,7 +236,7 @@ def compiled(model: Path, out: Path, guard: Guard, **changes: dict) -> Manifest:
     return manifest
 
 
-def test_paper_triples_the_top_slice_and_embeds_when_it_must(tmp_path: Path) -> None:
+def test_paper_triples_the_top_slice(tmp_path: Path) -> None:
     manifest = compiled(pruned_classifier(tmp_path), tmp_path / "a", Guard("paper"))
     assert manifest.protection is not None
     copies = {a.copies for layer in manifest.protection.allocations.values() for a in layer}
@@ -248,7 +253,43 @@ def test_paper_triples_the_top_slice_and_embeds_when_it_must(tmp_path: Path) -> 
     manifest = compiled(narrow, tmp_path / "b", Guard("paper", allow_extra_crossbars=True))
     assert manifest.total().crossbars > manifest.total().crossbars_dense
     copies = {a.copies for layer in manifest.protection.allocations.values() for a in layer}
-    assert copies == {(0, 1, 1, 3)}
+    assert copies == {(1, 1, 1, 3)}
+
+
+def test_paper_embeds_when_it_must() -> None:
+    """24 outputs are three tiles of 8; of 18 that are kept, 5 fit a tile with three copies, 6 without the lowest slice."""
+    target = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 32, "active_rows": 32})
+    linear = gaussian(32, 24, 0)
+    linear.codes[:, 18:] = 0
+    found = protect([survey(linear, compact(linear), target)], Guard("paper", sa0=0.001, sa1=0.01), target)
+    assert (found.replicas["layer0"] == [0, 1, 1, 3]).all()
+    narrow = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 4, "active_rows": 32})
+    known = [survey(linear, compact(linear), narrow)]
+    with pytest.raises(UnsupportedError, match="do not hold an output with three copies"):
+        protect(known, Guard("paper"), narrow)
+
+
+def test_a_layer_of_zeros_and_pruned_outputs_are_left_alone() -> None:
+    target = changed_target("ideal128x128", crossbar=SMALL)
+    linear, zeros = gaussian(32, 24, 0), gaussian(32, 8, 1)
+    linear.codes[:, 12:] = 0
+    zeros.codes[:] = 0
+    known = [survey(x, compact(x), target) for x in (linear, zeros)]
+    found = protect(known, Guard("auto", "cell", 0.002, 0.01), target)
+    assert (found.replicas["layer0"][12:] == 1).all()
+    assert (found.replicas["layer1"] == 1).all()
+    assert 0 < found.predicted_error < 1
+
+
+@given(st.integers(2, 8), st.integers(1, 4))
+def test_codes_are_left_when_slices_are_given_up(weight_bits: int, cell_bits: int) -> None:
+    target = changed_target("ideal128x128", weights={"bits": weight_bits}, cell={"bits": cell_bits})
+    limit = target.weight_code_max
+    codes = np.random.default_rng(0).integers(-limit, limit + 1, (64, 8)).astype(np.int8)
+    linear = QuantizedLinear("layer", codes, np.ones(8, np.float32))
+    found = protect([survey(linear, compact(linear), target)], Guard("auto", "cell", 0.02, 0.1), target)
+    given_up = (found.replicas["layer"] == 0).sum(axis=1)
+    assert (limit >> (given_up * cell_bits) >= 1).all()
 
 
 def test_auto_names_the_combiner_it_chose(tmp_path: Path) -> None:
@@ -271,5 +312,7 @@ def test_a_target_that_cannot_vote_is_refused(tmp_path: Path) -> None:
     for guard in (Guard("auto", sa0=-0.1), Guard("auto", sa0=0.7, sa1=0.7)):
         with pytest.raises(UsageError, match="must be shares"):
             compiled(model, tmp_path / "a", guard)
+    with pytest.raises(UsageError, match="no fault rates"):
+        compiled(model, tmp_path / "a", Guard("auto"))
     with pytest.raises(UsageError, match="--protect"):
         compiled(model, tmp_path / "a", Guard("none", "cell"))

@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 from rcompile import compile_model  # noqa: E402
 from rcompile.cli import main  # noqa: E402
-from rcompile.errors import BadInputError, UsageError  # noqa: E402
+from rcompile.errors import BadInputError, UnsupportedError, UsageError  # noqa: E402
 from rcompile.train import run as training  # noqa: E402
 from rcompile.train import trainer as trainer_module  # noqa: E402
 from rcompile.train.budget import Budget, Group  # noqa: E402
@@ -99,14 +99,26 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(
     if killed_at > RECIPE.check_every:
         with pytest.raises(BadInputError, match=r"other settings \(steps\)"):
             train(model, data, tmp_path / "broken", dataclasses.replace(recipe, steps=99))
-        train(model, data, tmp_path / "broken", recipe)
-    else:
-        train(model, data, tmp_path / "broken", recipe, force=True)
+        other = changed_target("ideal128x128", crossbar={"rows": 16, "cols": 32, "active_rows": 8})
+        with pytest.raises(BadInputError, match=r"other settings \(target\)"):
+            training.train(str(model), SST2, data, other, tmp_path / "broken", recipe)
+    train(model, data, tmp_path / "broken", recipe)
     whole, broken = (
         transformers.BertForSequenceClassification.from_pretrained(tmp_path / name).state_dict()
         for name in ("whole", "broken")
     )
     assert all(torch.equal(whole[k], broken[k]) for k in whole)
+
+
+def test_force_replaces_runs_of_ours_only(model: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.tex").write_text("all of it")
+    with pytest.raises(UsageError, match="not of rcompile train or prune"):
+        train(model, data, tmp_path / "precious", force=True)
+    with pytest.raises(UsageError, match="itself"):
+        train(model, data, model, force=True)
+    assert (tmp_path / "precious" / "thesis.tex").exists()
+    assert (model / "model.safetensors").exists()
 
 
 def two_matrices(inner: int) -> tuple[dict[str, tuple[int, int]], list[Group]]:
@@ -185,14 +197,19 @@ def test_one_shot_pruning_refits_what_is_left(model: Path, tmp_path: Path) -> No
 
 
 def test_bad_input_is_refused(model: Path, data: Path, tmp_path: Path) -> None:
-    encoder = tmp_path / "encoder"
+    encoder, other = tmp_path / "encoder", tmp_path / "other"
     transformers.BertModel(transformers.BertConfig.from_pretrained(model)).save_pretrained(encoder)
+    config = transformers.DistilBertConfig(vocab_size=40, dim=16, n_layers=1, n_heads=2, hidden_dim=32)
+    transformers.DistilBertForSequenceClassification(config).save_pretrained(other)
     cases = [
+        (UnsupportedError, "no encoder of BERT's shape", str(other), SST2, RECIPE),
         (BadInputError, r"no classification head .* --new-head", str(encoder), SST2, RECIPE),
         (BadInputError, "has 2 labels, the task has 3", str(model), TASKS["mnli"], RECIPE),
         (BadInputError, "no data for mrpc: .* train", str(model), TASKS["mrpc"], RECIPE),
         (BadInputError, r"budget of 1.00% .* cannot be met", str(model), SST2, dataclasses.replace(RECIPE, keep=0.01)),
         (UsageError, "--keep is 1.5", str(model), SST2, dataclasses.replace(RECIPE, keep=1.5)),
+        (UsageError, "--seed is -1", str(model), SST2, dataclasses.replace(RECIPE, seed=-1)),
+        (UsageError, "--fault-rate is for", str(model), SST2, dataclasses.replace(RECIPE, keep=1, fault_rate=0.1)),
         (BadInputError, "cannot load", str(tmp_path / "nothing"), SST2, RECIPE),
     ]
     for error, message, source, task, recipe in cases:

@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = "reram128x128"
 # Chen et al. (2014) found 9.04 % SA1 and 1.75 % SA0; the demo keeps their ratio.
 SA1_SHARE = 9.04 / (9.04 + 1.75)
-FAULT_SHARES = (0.001, 0.003, 0.01, 0.03)
+FAULT_SHARES = (0.001, 0.01, 0.03)
 SEEDS = (1, 2, 3)
 
 

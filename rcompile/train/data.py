@@ -59,14 +59,18 @@ def read_corpus(texts: Texts, labels: Tensor, tokenizer: Path, inputs: Sequence[
 def read_texts(path: Path) -> Texts:
     """A text a line, or two parted by a tab. Raises BadInputError for a file that cannot be read or holds none."""
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(
             f"cannot read samples '{path}': {error}. Give a UTF-8 text file, a sentence a line."
         ) from None
     if not lines:
         raise BadInputError(f"'{path}' holds no text. Give a few hundred sentences of the model's kind, one a line.")
-    pairs = [tuple(line.split("\t", 1)) for line in lines]
-    if all(len(p) == 2 for p in pairs):
-        return pairs  # type: ignore[return-value]
-    return lines
+    tabs = ["\t" in line for line in lines]
+    if not any(tabs):
+        return lines
+    if not all(tabs):
+        raise BadInputError(
+            f"'{path}' parts some texts in two by a tab and others not, as '{lines[tabs.index(False)][:40]}'."
+        )
+    return [(first, second) for first, second in (line.split("\t", 1) for line in lines)]

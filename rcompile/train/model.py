@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from torch import Tensor, nn
 
-from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.errors import BadInputError, RcompileError, UnsupportedError
+from rcompile.export import tokenizer_file
 from rcompile.train.budget import Group, Masks
 from rcompile.train.data import Corpus
+
+RECORD = "training.json"
 
 
 class GatedLinear(nn.Module):
@@ -114,16 +118,27 @@ def load_classifier(source: str, labels: int | None, *, new_head: bool) -> Any:
         if new_head:
             changed["problem_type"] = "regression" if labels == 1 else "single_label_classification"
         return transformers.AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32, **changed)
-    except (OSError, ValueError, KeyError) as error:
+    except RcompileError:
+        raise
+    except Exception as error:  # safetensors and transformers each raise their own
         raise BadInputError(
             f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
         ) from None
 
 
-def encoder_layers(model: Any) -> nn.ModuleList:
+def encoder_layers(model: Any) -> Any:
     """The layers of a BERT-family encoder. Raises UnsupportedError for another family."""
     layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
-    if layers is None or not all(hasattr(x, "intermediate") and hasattr(x, "attention") for x in layers):
+    parts = (
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    )
+    linears = layers is not None and [dict(x.named_modules()).get(part) for x in layers for part in parts]
+    if not linears or not all(isinstance(x, nn.Linear) for x in linears):
         raise UnsupportedError(
             f"{type(model).__name__} is no encoder of BERT's shape (BERT, RoBERTa, ELECTRA, XLM-R); prune it elsewhere and compile the result."
         )
@@ -189,6 +204,11 @@ def cut(linears: dict[str, GatedLinear], groups: list[Group], masks: Masks) -> N
         mask = torch.from_numpy(masks[group.name])
         if not group.name.endswith(".neuron"):
             set_gates(linears, [group], {group.name: mask.float()})
+            # What is dropped must not set the scale of the codes.
+            for name in group.rows_of:
+                linears[name].weight *= mask
+            for name in group.cols_of:
+                linears[name].weight *= mask[:, None]
             continue
         (down,), (up,) = group.rows_of, group.cols_of
         linears[up].weight = nn.Parameter(linears[up].weight[mask].contiguous())
@@ -227,13 +247,12 @@ def restore(
 
 def save(model: Any, source: str, out: Path, record: dict[str, Any]) -> None:
     """Write a Hugging Face directory with the source's tokenizer, and `training.json`: how it was made."""
-    import shutil
-
     model.save_pretrained(out)
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+    shutil.copyfile(tokenizer_file(source), out / "tokenizer.json")
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         if (Path(source) / name).is_file():
             shutil.copyfile(Path(source) / name, out / name)
-    (out / "training.json").write_text(json.dumps(record, indent=1, sort_keys=True, default=_plain) + "\n")
+    (out / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True, default=_plain) + "\n")
 
 
 def _plain(value: Any) -> Any:

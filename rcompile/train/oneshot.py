@@ -60,7 +60,6 @@ def prune_once(
 
 def _refit(linear: GatedLinear, kept: Tensor, gram: Tensor) -> None:
     """Give the work of the dropped inputs to the kept ones and to the bias."""
-    inputs = len(kept)
     stays = torch.cat([kept, torch.ones(1, dtype=torch.bool)])
     inside = gram[stays][:, stays]
     inside += RIDGE * torch.diagonal(inside).mean() * torch.eye(len(inside), dtype=torch.float64)
@@ -69,4 +68,3 @@ def _refit(linear: GatedLinear, kept: Tensor, gram: Tensor) -> None:
     linear.weight[:, ~kept] = 0
     if linear.bias is not None:
         linear.bias += moved[-1].float()
-    assert linear.weight.shape[1] == inputs

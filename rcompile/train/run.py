@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rcompile.errors import UsageError
-from rcompile.export import export_model
+from rcompile.errors import BadInputError, UnsupportedError, UsageError
+from rcompile.export import export_model, tokenizer_file
 from rcompile.target import Target
 from rcompile.text import INPUT_NAMES
 from rcompile.train.budget import Budget, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
 from rcompile.train.data import read_corpus, read_texts
-from rcompile.train.model import find_groups, load_classifier, save
+from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once
 from rcompile.train.trainer import Progress, Recipe, Trainer
 from runtime.glue import Task, load_examples
@@ -57,7 +57,7 @@ def train(
     A run that was killed goes on from the checkpoint in `out`. Raises RcompileError.
     """
     check_recipe(recipe, new_head)
-    _check_free(out, force)
+    _check_free(source, out, force)
     torch.manual_seed(recipe.seed)
     model = load_classifier(source, task.labels, new_head=new_head)
     shapes, groups = find_groups(model)
@@ -65,16 +65,23 @@ def train(
     if recipe.prunes:
         budget.check(recipe.keep)
     examples = load_examples(replace(task, split="train"), data, None)
-    corpus = read_corpus(
-        examples.texts, _labels(task, examples.labels), Path(source) / "tokenizer.json", _inputs(model)
-    )
+    corpus = read_corpus(examples.texts, _labels(task, examples.labels), tokenizer_file(source), _inputs(model))
 
     def score(truth: Tensor, logits: Tensor) -> float:
         return float(np.mean(list(task.scores(truth.numpy(), logits.numpy()).values())))
 
+    if len(corpus.texts) < 2:
+        raise BadInputError(
+            f"{examples.origin} holds {len(corpus.texts)} example; training and stopping need one each."
+        )
+    if recipe.fault_rate and target.weights.encoding != "offset":
+        raise UnsupportedError(
+            f"--fault-rate knows offset encoding only; target '{target.name}' is {target.weights.encoding}."
+        )
     _make(out, force)
+    run = {"source": source, "task": task.name, "target": target.sha256, "new head": new_head}
     read = CrossbarRead(target, recipe.fault_rate, recipe.voted, recipe.seed)
-    done = Trainer(model, corpus, score, recipe, budget, groups, read).run(out / CHECKPOINT, progress)
+    done = Trainer(model, corpus, score, recipe, budget, groups, read).run(out / CHECKPOINT, run, progress)
     record = {"source": Path(source).name, "task": task.name, "target": target.name, "recipe": asdict(recipe)}
     _write(source, task.labels, done.state, out, {**record, "steps": done.steps, "held_out": done.held_out}, new_head)
     (out / CHECKPOINT).unlink()
@@ -96,15 +103,15 @@ def prune(
     samples: a text file, a sentence a line, or two parted by a tab. Raises RcompileError.
     """
     check_recipe(Recipe(keep=keep), new_head=False)
-    _check_free(out, force)
+    _check_free(source, out, force)
     model = load_classifier(source, None, new_head=False)
     shapes, groups = find_groups(model)
     budget = Budget.of(shapes, groups, target)
     budget.check(keep)
     texts = read_texts(samples)
-    corpus = read_corpus(texts, torch.zeros(len(texts)), Path(source) / "tokenizer.json", _inputs(model))
-    _make(out, force)
+    corpus = read_corpus(texts, torch.zeros(len(texts)), tokenizer_file(source), _inputs(model))
     state, masks = prune_once(model, corpus, budget, groups, keep, progress)
+    _make(out, force)
     record = {"source": Path(source).name, "target": target.name, "keep": keep}
     _write(source, None, state, out, record, new_head=False)
     return _result(out, budget, masks)
@@ -128,19 +135,31 @@ def check_recipe(recipe: Recipe, new_head: bool) -> None:
         ("--fault-rate", recipe.fault_rate, lambda v: 0 <= v < 1, "at least 0 and below 1"),
         ("--patience", recipe.patience, lambda v: v >= 1, "at least 1"),
         ("--voted", recipe.voted, lambda v: v >= 0, "at least 0"),
+        ("--seed", recipe.seed, lambda v: v >= 0, "at least 0"),
     )
     for option, value, sound, meaning in limits:
         if not sound(value):
             raise UsageError(f"{option} is {value}; give a number {meaning}.")
+    if recipe.fault_rate and not recipe.prunes:
+        raise UsageError("--fault-rate is for training a pruned model: --keep 1 trains dense weights.")
     if new_head and recipe.prunes:
         raise UsageError(
             "--new-head has nothing to distil from: train the head with --keep 1 first, then prune that model."
         )
 
 
-def _check_free(out: Path, force: bool) -> None:
-    if out.exists() and not force and not (out / CHECKPOINT).exists():
+def _check_free(source: str, out: Path, force: bool) -> None:
+    """Raises UsageError for an output that would overwrite what is no run of ours."""
+    if out.resolve() == Path(source).resolve():
+        raise UsageError(f"-o is '{source}' itself. Choose another directory.")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / CHECKPOINT).exists():
+        return
+    if not force:
         raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
+    if not (out / RECORD).exists():
+        raise UsageError(
+            f"'{out}' is not of rcompile train or prune; --force replaces only what is. Choose another -o."
+        )
 
 
 def _make(out: Path, force: bool) -> None:

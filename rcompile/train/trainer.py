@@ -30,16 +30,16 @@ IMPORTANCE_BATCHES = 24
 class Recipe:
     """Everything that decides the result of a run, but for the model and the data.
 
-    keep: share of the dense crossbars that the pruned model may take; 1 trains all weights on the labels instead. steps: of `batch` texts.
+    keep: share of the dense crossbars that the pruned model may take; 1 trains on the labels instead. Word embeddings stay as they are. steps: of `batch` texts.
     gate_share: share of the steps in which gates are learned; in the first `ramp` of those the budget falls to `keep`.
     learning_rate: its peak; it warms up, and falls linearly to zero. patience: held-out checks without improvement before an early stop.
     fault_rate: share of cells stuck while training, on all slices but the `voted` top ones.
     """
 
     keep: float = 0.5
-    steps: int = 1000
+    steps: int = 1200
     batch: int = 16
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     gate_share: float = 0.35
     ramp: float = 0.6
     patience: int = 5
@@ -98,9 +98,10 @@ class Trainer:
         self.step, self.best, self.best_step, self.best_state = 0, float("inf"), 0, dict[str, Tensor]()
         self._optimize()
 
-    def run(self, checkpoint: Path, progress: Progress) -> Trained:
-        """Train to the end, from the checkpoint if there is one."""
+    def run(self, checkpoint: Path, of: dict[str, Any], progress: Progress) -> Trained:
+        """Train to the end, from the checkpoint if there is one. of: what the run is of, to be the same when it is taken up again."""
         recipe = self.recipe
+        self.settings = {**of, **asdict(recipe)}
         if checkpoint.exists():
             self._load(checkpoint)
         elif recipe.prunes:
@@ -196,7 +197,7 @@ class Trainer:
 
     def _save(self, checkpoint: Path) -> None:
         state = {
-            "recipe": asdict(self.recipe),
+            "settings": self.settings,
             "step": self.step,
             "best": (self.best, self.best_step, self.best_state),
             "masks": {k: torch.from_numpy(v) for k, v in self.masks.items()},
@@ -211,9 +212,12 @@ class Trainer:
         os.replace(scratch, checkpoint)
 
     def _load(self, checkpoint: Path) -> None:
-        state = torch.load(checkpoint)
-        if state["recipe"] != asdict(self.recipe):
-            changed = [k for k, v in asdict(self.recipe).items() if state["recipe"].get(k) != v]
+        try:
+            state = torch.load(checkpoint)
+        except Exception as error:  # pickle, zipfile and torch each raise their own
+            raise BadInputError(f"cannot read '{checkpoint}': {error}. Start again with --force.") from None
+        changed = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
+        if changed:
             raise BadInputError(
                 f"'{checkpoint}' is of a run with other settings ({', '.join(changed)}). Give the same settings to go on, another -o, or --force."
             )

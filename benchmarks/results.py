@@ -31,13 +31,13 @@ DENSE_DEFAULT = (2000, 5e-5, None)
 STEPS = {
     "cola": 1000,
     "sst2": 1200,
-    "mrpc": 700,
+    "mrpc": 600,
     "stsb": 800,
     "qqp": 800,
-    "mnli": 800,
-    "qnli": 600,
-    "rte": 500,
-    "wnli": 300,
+    "mnli": 700,
+    "qnli": 500,
+    "rte": 400,
+    "wnli": 200,
 }
 KEEP = 0.5
 SA1_SHARE = 9.04 / (9.04 + 1.75)  # Chen et al. 2014

@@ -22,7 +22,7 @@ from runtime import Die, evaluate
 from runtime.evaluation import Evaluation
 
 HERE = Path(__file__).resolve().parent
-TARGET = "reram128x128"
+TARGET = "reram128x128-ou16"
 # Chen et al. (2014) found 9.04 % SA1 and 1.75 % SA0; the demo keeps their ratio.
 SA1_SHARE = 9.04 / (9.04 + 1.75)
 FAULT_SHARES = (0.001, 0.01, 0.03)

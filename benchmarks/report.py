@@ -38,6 +38,10 @@ SHOWN: dict[Scheme, str] = {
     ("auto", "cell", "reram128x128-storage"): "auto, storage (`cell`)",
 }
 UNPROTECTED = ("none", "none", "reram128x128")
+IN_READS: dict[Scheme, str] = {
+    ("auto", "median", "reram128x128"): "auto, in situ (`median` of the codes, 128-row reads)",
+    ("auto", "mean", "reram128x128"): "auto, in situ (`mean` of the codes, 128-row reads)",
+}
 # On all tasks; the others on a few.
 MAIN = [s for s in SHOWN if s[1] != "select" or s == ("auto", "select", "reram128x128")]
 DRAWN = [s for s in SHOWN if s[:2] != ("paper", "select")]
@@ -159,7 +163,7 @@ def models_table(results: Results) -> str:
 def faults_table(results: Results, schemes: Iterable[Scheme], tasks: Sequence[str]) -> str:
     rows = []
     for scheme in schemes:
-        name = SHOWN[scheme]
+        name = (SHOWN | IN_READS)[scheme]
         cells = [results.mean(scheme, both(rate), tasks) for rate in results.rates()]
         if any(cells):
             clean = results.without_faults(scheme, tasks)
@@ -319,6 +323,10 @@ Mean over {few}:
 
 {few_tolerance}
 
+All combiners side by side, on sst2:
+
+{combiners}
+
 One kind of fault alone:
 
 {kinds}
@@ -350,6 +358,7 @@ def main() -> None:
         faults=faults_table(results, MAIN, tasks),
         tolerance=tolerance_table(results, MAIN, tasks),
         few=", ".join(few),
+        combiners=faults_table(results, SHOWN | IN_READS, ["sst2"]),
         few_faults=faults_table(results, SHOWN, few),
         few_tolerance=tolerance_table(results, SHOWN, few),
         kinds=kinds_table(results, tasks),

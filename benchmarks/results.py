@@ -71,6 +71,9 @@ SCHEMES = (
     Scheme("paper", "select", "reram128x128", side=True),
     Scheme("paper", "select", "reram128x128-ou16", side=True),
 )
+# Votes in each read, which take the bit-serial path: one task, few rates.
+IN_READS = (Scheme("auto", "median", "reram128x128"), Scheme("auto", "mean", "reram128x128"))
+IN_READS_TASK, IN_READS_RATES = "sst2", (0.01, 0.003, 0.03)
 SIDE_TASKS = ("sst2", "stsb", "cola")
 
 
@@ -92,6 +95,11 @@ def main() -> None:
     for first in (True, False):
         for task in tasks:
             run(task, first)
+    for task in tasks:
+        if task.name == IN_READS_TASK:
+            for rate in IN_READS_RATES:
+                for scheme in IN_READS:
+                    task.faults(scheme, task.bundle(scheme), rate * (1 - SA1_SHARE), rate * SA1_SHARE)
 
 
 def run(task: Task, first: bool) -> None:

@@ -72,11 +72,6 @@ def predicted_error(layers: Sequence[Survey], replicas: Mapping[str, U8], errors
     return total / len(layers)
 
 
-def dense_crossbars(inputs: int, outputs: int, target: Target) -> int:
-    """Crossbars of a layer with nothing pruned and nothing copied."""
-    return crossbars(inputs, bitlines_per_output(plain(outputs, target), target), target)
-
-
 def crossbars_of(layer: Survey, replicas: U8, target: Target) -> int:
     """Crossbars of a layer under an allocation u8 [N, slices]."""
     return crossbars(len(layer.kept.inputs), bitlines_per_output(replicas[layer.kept.outputs], target), target)
@@ -93,7 +88,8 @@ def allocate(layers: Sequence[Survey], errors: Mapping[str, LayerErrors], budget
     """
     menu = _menu(target)
     width = menu.sum(axis=1, dtype=np.int64) * len(target.polarities)
-    offers = {layer.name: _offers(errors[layer.name].of(menu), width) for layer in layers}
+    of_menu = {layer.name: errors[layer.name].of(menu) for layer in layers}
+    offers = {name: _offers(of_all, width) for name, of_all in of_menu.items()}
 
     def at(price: float) -> dict[str, U8]:
         chosen = {}
@@ -101,7 +97,7 @@ def allocate(layers: Sequence[Survey], errors: Mapping[str, LayerErrors], budget
             offered = offers[layer.name]
             per_bitline = price * -(-len(layer.kept.inputs) // target.crossbar.rows) / target.crossbar.cols
             weight = layer.scale.astype(np.float64) ** 2 / layer.energy
-            cost = weight[:, None] * errors[layer.name].of(menu[offered]) + per_bitline * width[offered]
+            cost = weight[:, None] * of_menu[layer.name][offered] + per_bitline * width[offered]
             chosen[layer.name] = np.where(
                 (weight > 0)[:, None], menu[offered[cost.argmin(axis=1)]], plain(layer.outputs, target)
             )

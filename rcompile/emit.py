@@ -36,7 +36,7 @@ from rcompile.manifest import (
     Tool,
     UnmappedEntry,
 )
-from rcompile.place import crossbars
+from rcompile.place import plain_crossbars
 from rcompile.protect import Protection
 from rcompile.read import external_files
 from rcompile.target import Target
@@ -110,11 +110,10 @@ def _layer_entry(layer: MappedLayer, work: LayerWork) -> LayerEntry:
 
 def _ledger_row(linear: Linear, kept: Kept, placement: Placement, target: Target) -> LedgerRow:
     width = target.bitlines_per_output
-    pruned = crossbars(len(kept.inputs), np.full(len(kept.outputs), width), target)
     return LedgerRow(
         layer=linear.name,
-        crossbars_dense=crossbars(linear.inputs, np.full(linear.outputs, width), target),
-        crossbars_pruned=pruned,
+        crossbars_dense=plain_crossbars(linear.inputs, linear.outputs, target),
+        crossbars_pruned=plain_crossbars(len(kept.inputs), len(kept.outputs), target),
         crossbars=placement.tiles,
         cells_dense=linear.inputs * linear.outputs * width,
         cells_pruned=len(kept.inputs) * len(kept.outputs) * width,

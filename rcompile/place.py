@@ -73,6 +73,11 @@ def crossbars(inputs: int, bitlines: I64, target: Target) -> int:
     return row_blocks * tiles
 
 
+def plain_crossbars(inputs: int, outputs: int, target: Target) -> int:
+    """Crossbars of a layer of so many kept inputs and outputs with nothing copied."""
+    return crossbars(inputs, np.full(outputs, target.bitlines_per_output), target)
+
+
 def _shelves(outputs: I32, bitlines: I64, cols: int) -> Iterator[I32]:
     """The outputs of each tile in a row of tiles, widest first."""
     order = outputs[np.argsort(-bitlines[outputs], kind="stable")]

@@ -11,7 +11,6 @@ from rcompile.allocate import (
     Survey,
     allocate,
     crossbars_of,
-    dense_crossbars,
     may_give_up,
     predict_errors,
     predicted_error,
@@ -20,6 +19,7 @@ from rcompile.compact import Kept
 from rcompile.errors import UnsupportedError, UsageError
 from rcompile.form import U8, slice_digits
 from rcompile.manifest import Protect
+from rcompile.place import plain_crossbars
 from rcompile.quantize import QuantizedLinear
 from rcompile.target import Combining, Target
 
@@ -92,7 +92,7 @@ def protect(layers: Sequence[Survey], guard: Guard, target: Target) -> Protectio
     Raises UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold the result.
     """
     choices = combiners_of(guard, target)
-    budget = sum(dense_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
+    budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
     # As on `rcompile evaluate`, one rate alone means that kind of fault alone.
     given = guard.sa0 is not None or guard.sa1 is not None
     faults = target.faults

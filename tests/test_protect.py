@@ -1,5 +1,6 @@
 """Protection: replicas are placed as asked, within the dense model's crossbars, and the predicted errors are those that faults cause."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -13,14 +14,14 @@ from scipy.stats import spearmanr
 from small_models import changed_target, tiny_classifier
 
 from rcompile import compile_model
-from rcompile.allocate import dense_crossbars, predict_errors, predicted_error
+from rcompile.allocate import allocate, predict_errors, predicted_error
 from rcompile.bundle import Bundle
 from rcompile.compact import Kept, compact
 from rcompile.encode import encode
 from rcompile.errors import UnsupportedError, UsageError
 from rcompile.form import Tiles, decode, problems
 from rcompile.manifest import Manifest
-from rcompile.place import bitlines_per_output, crossbars, place
+from rcompile.place import bitlines_per_output, crossbars, place, plain, plain_crossbars
 from rcompile.predict import level_error
 from rcompile.protect import Guard, protect, survey
 from rcompile.quantize import QuantizedLinear
@@ -64,6 +65,8 @@ def test_replicas_are_placed_and_decode(layer: tuple[Target, QuantizedLinear, np
     assert problems(tiles, target, *linear.codes.shape) == []
     np.testing.assert_array_equal(decode(tiles, target, *linear.codes.shape), linear.codes)
     assert placement.tiles == crossbars(len(kept.inputs), bitlines_per_output(replicas, target)[kept.outputs], target)
+    unprotected = place(kept, plain(linear.codes.shape[1], target), target)
+    assert unprotected.tiles == plain_crossbars(len(kept.inputs), len(kept.outputs), target)
     for block in placement.row_blocks():
         held = Counter(
             zip(
@@ -208,9 +211,9 @@ def test_auto_stays_within_the_dense_crossbars_and_beats_plain(
         crossbars(len(k.kept.inputs), bitlines_per_output(found.replicas[k.name][k.kept.outputs], target), target)
         for k in known
     )
-    assert needed <= sum(dense_crossbars(k.inputs, k.outputs, target) for k in known)
-    plain = {k.name: np.ones_like(found.replicas[k.name]) for k in known}
-    unprotected = predicted_error(known, plain, predict_errors(known, combiner, target, 0.2 * rate, 0.8 * rate))
+    assert needed <= sum(plain_crossbars(k.inputs, k.outputs, target) for k in known)
+    single = {k.name: np.ones_like(found.replicas[k.name]) for k in known}
+    unprotected = predicted_error(known, single, predict_errors(known, combiner, target, 0.2 * rate, 0.8 * rate))
     assert found.predicted_error <= unprotected * (1 + 1e-9)
 
 
@@ -267,6 +270,17 @@ def test_paper_embeds_when_it_must() -> None:
     known = [survey(linear, compact(linear), narrow)]
     with pytest.raises(UnsupportedError, match="do not hold an output with three copies"):
         protect(known, Guard("paper"), narrow)
+
+
+@pytest.mark.parametrize("combiner", COMBINERS)
+def test_with_crossbars_to_spare_nothing_beats_the_allocation(combiner: Combining) -> None:
+    target = changed_target("ideal128x128", crossbar=SMALL)
+    linear = gaussian(32, 12, 0)
+    known = [survey(linear, compact(linear), target)]
+    errors = predict_errors(known, combiner, target, 0.01, 0.05)
+    found = allocate(known, errors, 10**9, target)[linear.name]
+    rows = itertools.combinations_with_replacement(range(1, 7), target.slices)
+    assert errors[linear.name].of(found).max() <= errors[linear.name].of(np.array(list(rows), np.uint8)).min()
 
 
 def test_a_layer_of_zeros_and_pruned_outputs_are_left_alone() -> None:

@@ -13,7 +13,7 @@ from rcompile.errors import BadInputError, UnsupportedError
 from rcompile.frontend import Linear
 from rcompile.manifest import TOKENIZER
 from rcompile.target import InputScale, Target
-from rcompile.text import Feeds, TextEncoder, session_inputs
+from rcompile.text import Feeds, TextEncoder, read_samples, session_inputs
 
 BATCH = 16
 
@@ -89,12 +89,8 @@ def _batches(samples: Path, source: Path, session: object) -> Iterator[Feeds]:
             )
         yield {i.name: arrays[i.name] for i in inputs}
         return
-    try:
-        lines = [line for line in samples.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"cannot read samples '{samples}': {error}. Give a text file with one sentence a line, or an .npz."
-        ) from None
+    content = read_samples(samples, "Give a text file with one sentence a line, or an .npz.")
+    lines = [line for line in content.splitlines() if line.strip()]
     if not lines:
         raise BadInputError(f"samples '{samples}' hold no sentence.")
     encoder = TextEncoder(source.parent / TOKENIZER, inputs)

@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,19 +35,13 @@ def export_model(
 
     if out.exists() and not force:
         raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
+    with loading(source):
         config = transformers.AutoConfig.from_pretrained(source)
-        classifier = any("SequenceClassification" in a for a in config.architectures or [])
+        classifier = is_classifier(config)
         kind = transformers.AutoModelForSequenceClassification if classifier else transformers.AutoModel
         model = kind.from_pretrained(source, dtype=torch.float32, attn_implementation="eager").eval()
-    except Exception as error:  # safetensors and transformers each raise their own
-        raise BadInputError(
-            f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
-        ) from None
     model.config.return_dict = False  # both exporters take tuples
-    names = [n for n in INPUT_NAMES if n != "token_type_ids" or getattr(config, "type_vocab_size", 0) > 1]
+    names = model_inputs(config)
     output = "logits" if classifier else "last_hidden_state"
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as scratch:
@@ -59,6 +54,31 @@ def export_model(
         tokenizer = tokenizer_file(source)
         if tokenizer.resolve() != beside.resolve():
             shutil.copyfile(tokenizer, beside)
+
+
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """Load a Hugging Face model in this context: quietly, and with BadInputError for all that can go wrong."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except Exception as error:  # safetensors and transformers each raise their own
+        raise BadInputError(
+            f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
+        ) from None
+
+
+def is_classifier(config: Any) -> bool:
+    """Whether the model of a Hugging Face configuration is a sequence classifier."""
+    return any("SequenceClassification" in a for a in config.architectures or [])
+
+
+def model_inputs(config: Any) -> list[str]:
+    """The inputs that the model of a Hugging Face configuration takes."""
+    return [n for n in INPUT_NAMES if n != "token_type_ids" or getattr(config, "type_vocab_size", 0) > 1]
 
 
 def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, exporter: str) -> None:

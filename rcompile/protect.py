@@ -21,7 +21,7 @@ from rcompile.form import U8, slice_digits
 from rcompile.manifest import Protect
 from rcompile.place import plain_crossbars
 from rcompile.quantize import QuantizedLinear
-from rcompile.target import Combining, Target
+from rcompile.target import Combining, Target, check_rates
 
 # What the published recipe votes with, as far as the target can: the majority of each cell, or what is nearest to it.
 PAPER_COMBINERS: tuple[Combining, ...] = ("cell", "select", "median", "mean")
@@ -39,11 +39,7 @@ class Guard:
 
     def check(self) -> None:
         """Raises UsageError for what means nothing."""
-        sa0, sa1 = self.sa0 or 0.0, self.sa1 or 0.0
-        if not (0 <= sa0 <= 1 and 0 <= sa1 <= 1 and sa0 + sa1 <= 1):
-            raise UsageError(
-                f"fault rates SA0 {sa0} and SA1 {sa1} must be shares of all cells: each in 0 .. 1, the sum at most 1."
-            )
+        check_rates(self.sa0 or 0.0, self.sa1 or 0.0)
         if self.scheme == "none" and self != Guard():
             raise UsageError("a combiner, fault rates and extra crossbars are for --protect paper or auto.")
 
@@ -93,10 +89,7 @@ def protect(layers: Sequence[Survey], guard: Guard, target: Target) -> Protectio
     """
     choices = combiners_of(guard, target)
     budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
-    # As on `rcompile evaluate`, one rate alone means that kind of fault alone.
-    given = guard.sa0 is not None or guard.sa1 is not None
-    faults = target.faults
-    sa0, sa1 = (guard.sa0 or 0.0, guard.sa1 or 0.0) if given else (faults.sa0_rate, faults.sa1_rate)
+    sa0, sa1 = target.faults.chosen(guard.sa0, guard.sa1)
     if guard.scheme == "auto" and sa0 + sa1 == 0:
         raise UsageError(f"target '{target.name}' has no fault rates to protect against: give --sa0 and --sa1.")
     found = []

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rcompile.canonical import canonical_json
+from rcompile.errors import UsageError
 
 Encoding = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
@@ -21,6 +22,14 @@ Combining = Literal["none", "cell", "median", "mean", "select"]
 
 def _key(description: str, unit: str = "1", **limits: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit}, **limits)
+
+
+def check_rates(sa0: float, sa1: float) -> None:
+    """Raises UsageError for fault rates that are no shares of all cells."""
+    if not (0 <= sa0 <= 1 and 0 <= sa1 <= 1 and sa0 + sa1 <= 1):
+        raise UsageError(
+            f"fault rates SA0 {sa0} and SA1 {sa1} must be shares of all cells: each in 0 .. 1, the sum at most 1."
+        )
 
 
 class _Section(BaseModel):
@@ -91,6 +100,10 @@ class Faults(_Section):
 
     sa0_rate: Annotated[float, _key("cells stuck at HRS, level 0", "1", ge=0, le=1)]
     sa1_rate: Annotated[float, _key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
+
+    def chosen(self, sa0: float | None, sa1: float | None) -> tuple[float, float]:
+        """The rates (SA0, SA1) that are asked for: the target's if neither is given; one alone means that kind of fault alone."""
+        return (self.sa0_rate, self.sa1_rate) if sa0 is None and sa1 is None else (sa0 or 0.0, sa1 or 0.0)
 
 
 class Vote(_Section):

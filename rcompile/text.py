@@ -41,6 +41,14 @@ def session_inputs(session: Any) -> list[ModelInput]:
     ]
 
 
+def read_samples(path: Path, way_out: str) -> str:
+    """What a text file of samples holds. Raises BadInputError, which ends with `way_out`, for one that cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"cannot read samples '{path}': {error}. {way_out}") from None
+
+
 class TextEncoder:
     """Turns sentences, or pairs of sentences, into the inputs of a BERT-family session."""
 

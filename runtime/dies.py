@@ -19,6 +19,7 @@ from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import U8
 from rcompile.manifest import LayerEntry
+from rcompile.target import check_rates
 
 U32 = npt.NDArray[np.uint32]
 
@@ -45,10 +46,7 @@ class Die:
             object.__setattr__(self, name, kind(getattr(self, name)))
         if not 0 <= self.seed < 1 << 64:
             raise UsageError(f"die seed {self.seed} is not in 0 .. 2^64 - 1.")
-        if not (0 <= self.sa0 <= 1 and 0 <= self.sa1 <= 1 and self.sa0 + self.sa1 <= 1):
-            raise UsageError(
-                f"fault rates SA0 {self.sa0} and SA1 {self.sa1} must be shares of all cells: each in 0 .. 1, the sum at most 1."
-            )
+        check_rates(self.sa0, self.sa1)
 
     def faults(self, entry: LayerEntry, rows: int, cols: int) -> U8:
         """The fault of each cell of a layer: u8 [T, rows, cols] of `Fault`."""
@@ -132,10 +130,8 @@ def chosen_dies(
     bundle: Bundle, sa0: float | None, sa1: float | None, seeds: Sequence[int], maps: Sequence[Path]
 ) -> list[Die | MeasuredDie]:
     """The dies that a command line asks for: rates default to the target's, seeds to 0 where a rate is given."""
-    faults = bundle.manifest.target.faults
     given = sa0 is not None or sa1 is not None
-    # One rate alone means that kind of fault alone.
-    rates = (sa0 or 0.0, sa1 or 0.0) if given else (faults.sa0_rate, faults.sa1_rate)
+    rates = bundle.manifest.target.faults.chosen(sa0, sa1)
     virtual = [Die(seed, *rates) for seed in seeds or ([0] if given else [])]
     return [*virtual, *(read_die(path, bundle) for path in maps)]
 

@@ -1,4 +1,4 @@
-"""Small models and targets for the tests, built without torch."""
+"""Small models and targets for the tests; only `tiny_bert` needs torch."""
 
 from __future__ import annotations
 
@@ -84,6 +84,24 @@ def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(path.parent / "tokenizer.json"))
     return path
+
+
+def tiny_bert(folder: Path) -> Path:
+    """A BERT classifier of two tiny layers, as `save_pretrained` writes it."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
 
 
 def write_sentences(folder: Path, count: int = 30, seed: int = 0) -> Path:

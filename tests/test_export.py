@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_models import tiny_bert
 
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
 transformers = pytest.importorskip("transformers", reason="needs the [train] extra")
@@ -17,17 +18,7 @@ from rcompile.export import export_model  # noqa: E402
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=60,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=40,
-    )
-    folder = tmp_path_factory.mktemp("hf")
-    transformers.BertForSequenceClassification(config).eval().save_pretrained(folder)
+    folder = tiny_bert(tmp_path_factory.mktemp("hf"))
     (folder / "tokenizer.json").write_text("{}")
     return folder
 

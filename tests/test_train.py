@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import changed_target, tiny_classifier, write_sentences
+from small_models import changed_target, tiny_bert, tiny_classifier, write_sentences
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -39,19 +39,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT classifier of two tiny layers, as `save_pretrained` writes it."""
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=40,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
-    transformers.BertForSequenceClassification(config).save_pretrained(folder)
-    tiny_classifier(folder / "tokenizer_donor.onnx")
+    folder = tiny_bert(tmp_path_factory.mktemp("model"))
+    tiny_classifier(folder / "tokenizer_donor.onnx")  # writes a tokenizer.json
     return folder
 
 

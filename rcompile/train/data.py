@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rcompile.errors import BadInputError
-from rcompile.text import ModelInput, TextEncoder, Texts
+from rcompile.text import ModelInput, TextEncoder, Texts, read_samples
 
 MAX_HELD_OUT = 256
 
@@ -58,12 +58,8 @@ def read_corpus(texts: Texts, labels: Tensor, tokenizer: Path, inputs: Sequence[
 
 def read_texts(path: Path) -> Texts:
     """A text a line, or two parted by a tab. Raises BadInputError for a file that cannot be read or holds none."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"cannot read samples '{path}': {error}. Give a UTF-8 text file, a sentence a line."
-        ) from None
+    content = read_samples(path, "Give a UTF-8 text file, a sentence a line.")
+    lines = [line for line in content.split("\n") if line.strip()]
     if not lines:
         raise BadInputError(f"'{path}' holds no text. Give a few hundred sentences of the model's kind, one a line.")
     tabs = ["\t" in line for line in lines]

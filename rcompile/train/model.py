@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from torch import Tensor, nn
 
-from rcompile.errors import BadInputError, RcompileError, UnsupportedError
-from rcompile.export import tokenizer_file
+from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.export import is_classifier, loading, tokenizer_file
 from rcompile.train.budget import Group, Masks
 from rcompile.train.data import Corpus
 
@@ -100,30 +100,24 @@ def load_classifier(source: str, labels: int | None, *, new_head: bool) -> Any:
     """A Hugging Face sequence classifier; labels: None for as many as it has. Raises BadInputError for a model that cannot be read, has no head, or one of another size."""
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
+    with loading(source):
         config = transformers.AutoConfig.from_pretrained(source)
-        headed = any("SequenceClassification" in a for a in config.architectures or [])
-        if not headed and not new_head:
-            raise BadInputError(
-                f"'{source}' has no classification head to distil from. Fine-tune it first (--keep 1 --new-head), or give a fine-tuned model."
-            )
-        labels = config.num_labels if labels is None else labels
-        if not new_head and config.num_labels != labels:
-            raise BadInputError(
-                f"'{source}' has {config.num_labels} labels, the task has {labels}. Give a model of this task, or --keep 1 --new-head for a fresh head."
-            )
-        changed: dict[str, Any] = {"num_labels": labels, "ignore_mismatched_sizes": True} if new_head else {}
-        if new_head:
-            changed["problem_type"] = "regression" if labels == 1 else "single_label_classification"
-        return transformers.AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32, **changed)
-    except RcompileError:
-        raise
-    except Exception as error:  # safetensors and transformers each raise their own
+        headed, has_labels = is_classifier(config), config.num_labels
+    if not headed and not new_head:
         raise BadInputError(
-            f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
-        ) from None
+            f"'{source}' has no classification head to distil from. Fine-tune it first (--keep 1 --new-head), or give a fine-tuned model."
+        )
+    labels = has_labels if labels is None else labels
+    if not new_head and has_labels != labels:
+        raise BadInputError(
+            f"'{source}' has {has_labels} labels, the task has {labels}. Give a model of this task, or --keep 1 --new-head for a fresh head."
+        )
+    changed: dict[str, Any] = {}
+    if new_head:
+        kind = "regression" if labels == 1 else "single_label_classification"
+        changed = {"num_labels": labels, "ignore_mismatched_sizes": True, "problem_type": kind}
+    with loading(source):
+        return transformers.AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32, **changed)
 
 
 def encoder_layers(model: Any) -> Any:

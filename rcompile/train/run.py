@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
-from rcompile.export import export_model, tokenizer_file
+from rcompile.export import export_model, model_inputs, tokenizer_file
 from rcompile.target import Target
-from rcompile.text import INPUT_NAMES
 from rcompile.train.budget import Budget, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
 from rcompile.train.data import read_corpus, read_texts
@@ -65,7 +64,9 @@ def train(
     if recipe.prunes:
         budget.check(recipe.keep)
     examples = load_examples(replace(task, split="train"), data, None)
-    corpus = read_corpus(examples.texts, _labels(task, examples.labels), tokenizer_file(source), _inputs(model))
+    corpus = read_corpus(
+        examples.texts, _labels(task, examples.labels), tokenizer_file(source), model_inputs(model.config)
+    )
 
     def score(truth: Tensor, logits: Tensor) -> float:
         return float(np.mean(list(task.scores(truth.numpy(), logits.numpy()).values())))
@@ -109,7 +110,7 @@ def prune(
     budget = Budget.of(shapes, groups, target)
     budget.check(keep)
     texts = read_texts(samples)
-    corpus = read_corpus(texts, torch.zeros(len(texts)), tokenizer_file(source), _inputs(model))
+    corpus = read_corpus(texts, torch.zeros(len(texts)), tokenizer_file(source), model_inputs(model.config))
     state, masks = prune_once(model, corpus, budget, groups, keep, progress)
     _make(out, force)
     record = {"source": Path(source).name, "target": target.name, "keep": keep}
@@ -166,12 +167,6 @@ def _make(out: Path, force: bool) -> None:
     if force and out.is_dir():
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-
-
-def _inputs(model: Any) -> list[str]:
-    """The inputs that the model's forward takes."""
-    segments = getattr(model.config, "type_vocab_size", 0) > 1
-    return [n for n in INPUT_NAMES if n != "token_type_ids" or segments]
 
 
 def _labels(task: Task, labels: Any) -> Tensor:

@@ -10,11 +10,10 @@ from typing import Any
 import click
 
 from rcompile import __version__
+from rcompile.cli_evaluate import evaluate
 from rcompile.cli_targets import targets
 from rcompile.cli_train import prune, train
-from rcompile.terminal import FAILED, JSON, SEEDS, Commands, progress_bar, stdout_console
-
-PATH = click.Path(path_type=Path)
+from rcompile.terminal import FAILED, JSON, PATH, QUIET, Commands, force_option, progress_bar, stdout_console
 
 
 @click.group(
@@ -79,7 +78,7 @@ def main(debug: bool) -> None:
 @click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
 @click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against.  [default: the target's]")
 @click.option("--allow-extra-crossbars", is_flag=True, help="Let protection take more crossbars than the dense model.")
-@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
 @click.option(
     "--stop-after",
@@ -89,7 +88,7 @@ def main(debug: bool) -> None:
 )
 @JSON
 @click.option("-v", "--verbose", is_flag=True, help="List every layer, and what stays on the host.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def compile(
     model: Path,
     target: str,
@@ -134,87 +133,6 @@ def compile(
         click.echo(show.to_json(show.compiled_summary(result)))
     elif not quiet:
         show.print_compiled(result, stdout_console(), every_layer=verbose or result.bundle is None)
-
-
-@main.command()
-@click.argument("bundle", type=PATH)
-@click.option("--task", required=True, metavar="TASK", help="sst2, cola, mrpc, stsb, qqp, mnli, qnli, rte or wnli.")
-@click.option(
-    "--data",
-    type=PATH,
-    metavar="DIR",
-    help="Folder of GLUE data, DIR/TASK/validation*.parquet or .tsv.  [default: $RCOMPILE_GLUE, else the hub]",
-)
-@click.option(
-    "--sa0",
-    type=float,
-    metavar="RATE",
-    help="Share of cells stuck at level 0.  [default: 0 if --sa1 is given, else the target's]",
-)
-@click.option(
-    "--sa1",
-    type=float,
-    metavar="RATE",
-    help="Share of cells stuck at the top level.  [default: 0 if --sa0 is given, else the target's]",
-)
-@click.option(
-    "--die",
-    "seeds",
-    multiple=True,
-    type=SEEDS,
-    metavar="SEEDS",
-    help="Virtual dies: a seed, or several as 1,2 or 1-10. Repeatable.  [default: 0 if a rate is given, else none]",
-)
-@click.option(
-    "--fault-map",
-    "maps",
-    multiple=True,
-    type=PATH,
-    metavar="FILE",
-    help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
-)
-@click.option(
-    "--combiner",
-    type=click.Choice(["none", "cell", "median", "mean", "select"]),
-    help="Combine replicas so.  [default: as compiled]",
-)
-@click.option("--int8", is_flag=True, help="Also score the source quantized to int8 by ONNX Runtime.")
-@click.option("--limit", type=int, metavar="N", help="Only the first N examples.")
-@click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
-@JSON
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-def evaluate(
-    bundle: Path,
-    task: str,
-    data: Path | None,
-    sa0: float | None,
-    sa1: float | None,
-    seeds: tuple[tuple[int, ...], ...],
-    maps: tuple[Path, ...],
-    combiner: Any,
-    int8: bool,
-    limit: int | None,
-    threads: int,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
-    from rcompile import show
-    from rcompile.bundle import Bundle
-    from runtime.dies import chosen_dies
-    from runtime.evaluation import evaluate as run
-    from runtime.show import print_evaluation
-
-    opened = Bundle.open(bundle)
-    dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps)
-    with progress_bar(quiet or as_json) as progress:
-        result = run(
-            opened, task, data=data, dies=dies, combiner=combiner, int8=int8, limit=limit, threads=threads, progress=progress,
-        )  # fmt: skip
-    if as_json:
-        click.echo(show.to_json(result))
-    else:
-        print_evaluation(result, stdout_console())
 
 
 @main.command()
@@ -290,7 +208,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     show_default=True,
     help="Which exporter of torch.onnx to use.",
 )
-@click.option("--force", is_flag=True, help="Replace an existing file.")
+@force_option("file")
 def export(source: str, out: Path, exporter: Any, force: bool) -> None:
     """Export a Hugging Face model (a directory, or a name on the hub) to ONNX."""
     from rcompile.export import export_model
@@ -298,6 +216,7 @@ def export(source: str, out: Path, exporter: Any, force: bool) -> None:
     export_model(source, out, exporter=exporter, force=force)
 
 
+main.add_command(evaluate)
 main.add_command(train)
 main.add_command(prune)
 main.add_command(targets)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rcompile.terminal import JSON, progress_bar, stdout_console
+from rcompile.terminal import JSON, PATH, QUIET, TASK, THREADS, data_option, force_option, progress_bar, stdout_console
 
 if TYPE_CHECKING:
     from rcompile.train.run import Pruned
 
-PATH = click.Path(path_type=Path)
 TARGET = click.option(
     "--target", required=True, metavar="NAME|FILE", help="The target whose crossbars the budget counts."
 )
@@ -33,19 +32,13 @@ KEEP = click.option(
     metavar="SHARE",
     help="Share of the dense model's crossbars to keep.",
 )
-FORCE = click.option("--force", is_flag=True, help="Replace an existing directory.")
-QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+FORCE = force_option("directory")
 
 
 @click.command()
 @click.argument("source", metavar="DIR|NAME")
-@click.option("--task", required=True, metavar="TASK", help="sst2, cola, mrpc, stsb, qqp, mnli, qnli, rte or wnli.")
-@click.option(
-    "--data",
-    type=PATH,
-    metavar="DIR",
-    help="Folder of GLUE data, DIR/TASK/train*.parquet or .tsv.  [default: $RCOMPILE_GLUE, else the hub]",
-)
+@TASK
+@data_option("train")
 @TARGET
 @OUT
 @KEEP
@@ -83,7 +76,7 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but erro
     help="Top slices that --fault-rate spares, as replicas would.",
 )
 @click.option("--new-head", is_flag=True, help="Start with a fresh classification head; with --keep 1.")
-@click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
+@THREADS
 @FORCE
 @JSON
 @QUIET
@@ -137,7 +130,7 @@ def train(
 @TARGET
 @OUT
 @KEEP
-@click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
+@THREADS
 @FORCE
 @JSON
 @QUIET

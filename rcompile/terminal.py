@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +19,28 @@ INTERNAL_ERROR = 70
 INTERRUPTED = 130
 
 
+PATH = click.Path(path_type=Path)
+TASK = click.option(
+    "--task", required=True, metavar="TASK", help="sst2, cola, mrpc, stsb, qqp, mnli, qnli, rte or wnli."
+)
+THREADS = click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+
+
+def data_option(split: str) -> Any:
+    """--data, where this split of a task lies."""
+    return click.option(
+        "--data",
+        type=PATH,
+        metavar="DIR",
+        help=f"Folder of GLUE data, DIR/TASK/{split}*.parquet or .tsv.  [default: $RCOMPILE_GLUE, else the hub]",
+    )
+
+
+def force_option(existing: str) -> Any:
+    """--force, for a command that writes such a thing."""
+    return click.option("--force", is_flag=True, help=f"Replace an existing {existing}.")
 
 
 class _Seeds(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only

@@ -17,6 +17,7 @@ from rcompile.errors import BadInputError, UsageError
 from rcompile.form import F32, Tiles, decode, problems
 from rcompile.host import NODE_TENSORS, CrossbarNode, TensorSpan, node_attributes, read_host, tensor_spans
 from rcompile.manifest import MODEL, LayerEntry, Manifest, NodeEntry, read_manifest
+from rcompile.packing import unpack
 
 # A pruned layer has more weights than cells, but a manifest that claims a million times as many lies.
 MAX_SPARSITY = 1 << 20
@@ -82,9 +83,14 @@ class Bundle:
         except (safetensors.SafetensorError, OSError, ValueError) as error:
             raise DamagedError(self, f"'{entry.file}' is not a safetensors file: {error}", "") from None
         found = {name: (span.dtype, span.shape) for name, span in tensor_spans(path).items()}
-        required = {"levels", "weight_scale", *(n.bias for n in entry.nodes)}
+        required = {*NODE_TENSORS, *(n.bias for n in entry.nodes)}
         if found != {n: (t.dtype, t.shape) for n, t in entry.tensors.items()} or not required <= set(found):
             raise DamagedError(self, f"the tensors of '{entry.file}' are not those that the manifest lists")
+        cols, stored_bits = self.manifest.target.crossbar.cols, self.manifest.stored_bits
+        try:
+            tensors["levels"] = unpack(tensors["levels"], cols, stored_bits)
+        except ValueError as error:
+            raise DamagedError(self, f"levels of '{entry.file}': {error}") from None
         tiles = Tiles.from_tensors(tensors)
         too_sparse = entry.inputs * entry.outputs > max(tiles.levels.size, 1) * MAX_SPARSITY
         if tiles.placement.tiles != entry.tiles or too_sparse:
@@ -208,7 +214,7 @@ class Bundle:
             entry.outputs,
             entry.first_tile,
             target,
-            self.manifest.options.combiner,
+            self.manifest.options,
             listed.input_scale,
         )
         differing = [

@@ -78,6 +78,7 @@ def main(debug: bool) -> None:
 @click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
 @click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against.  [default: the target's]")
 @click.option("--allow-extra-crossbars", is_flag=True, help="Let protection take more crossbars than the dense model.")
+@click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
 @click.option(
@@ -101,6 +102,7 @@ def compile(
     sa0: float | None,
     sa1: float | None,
     allow_extra_crossbars: bool,
+    pack_cells: bool,
     force: bool,
     dry_run: bool,
     stop_after: Any,
@@ -125,6 +127,7 @@ def compile(
             keep_on_host=keep_on_host,
             keep_source=not no_source,
             guard=Guard(protect, combiner, sa0, sa1, allow_extra_crossbars),
+            pack_cells=pack_cells,
             force=force,
             stop_after=stop,
             progress=progress,

@@ -36,6 +36,7 @@ from rcompile.manifest import (
     Tool,
     UnmappedEntry,
 )
+from rcompile.packing import pack
 from rcompile.place import plain_crossbars
 from rcompile.protect import Protection
 from rcompile.read import external_files
@@ -53,13 +54,17 @@ class Written:
     summaries: tuple[LayerSummary, ...]
 
 
-def write_layers(bundle: Path, works: Iterable[LayerWork], input_scales: dict[str, float], target: Target) -> Written:
+def write_layers(
+    bundle: Path, works: Iterable[LayerWork], input_scales: dict[str, float], target: Target, options: Options
+) -> Written:
     """Write tiles/<layer>.safetensors for each layer, one at a time."""
+    stored_bits = target.stored_bits(options.pack_cells)
     rows: list[tuple[MappedLayer, LayerEntry, LedgerRow, LayerSummary]] = []
     first_tile = 0
     for work in works:
         assert work.placement is not None and work.kept is not None
-        layer = _write_layer(bundle, work, first_tile, tuple(input_scales.get(use.name) for use in work.linear.uses))
+        scales = tuple(input_scales.get(use.name) for use in work.linear.uses)
+        layer = _write_layer(bundle, work, stored_bits, first_tile, scales)
         rows.append(
             (
                 layer,
@@ -72,7 +77,9 @@ def write_layers(bundle: Path, works: Iterable[LayerWork], input_scales: dict[st
     return Written(*map(tuple, zip(*rows, strict=True)))
 
 
-def _write_layer(bundle: Path, work: LayerWork, first_tile: int, input_scales: tuple[float | None, ...]) -> MappedLayer:
+def _write_layer(
+    bundle: Path, work: LayerWork, stored_bits: int, first_tile: int, input_scales: tuple[float | None, ...]
+) -> MappedLayer:
     """The normal form, weight_scale, and the distinct biases of the nodes that use the layer."""
     linear = work.linear
     assert work.tiles is not None and work.quantized is not None
@@ -88,7 +95,8 @@ def _write_layer(bundle: Path, work: LayerWork, first_tile: int, input_scales: t
         biases[name] = values
         names.append(name)
     file = f"tiles/{linear.name}.safetensors"
-    (bundle / file).write_bytes(save({**work.tiles.tensors(), "weight_scale": work.quantized.weight_scale, **biases}))
+    tensors = {**work.tiles.tensors(), "levels": pack(work.tiles.levels, stored_bits)}
+    (bundle / file).write_bytes(save({**tensors, "weight_scale": work.quantized.weight_scale, **biases}))
     return MappedLayer(linear, file, first_tile, tensor_spans(bundle / file), tuple(names), input_scales)
 
 
@@ -188,6 +196,7 @@ def write_manifest(
         source=Source(name=source.name, sha256=digest, opset=opset, model=kept, tokenizer=tokenizer),
         options=options,
         passes=passes,
+        stored_bits=target.stored_bits(options.pack_cells),
         protection=_protection_entry(protected),
         ledger=written.ledger,
         layers=written.entries,

@@ -13,8 +13,9 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNod
 
 from rcompile.errors import BadInputError
 from rcompile.frontend import Linear, Use
+from rcompile.manifest import Options
 from rcompile.read import OWN_PREFIX, every_initializer, external_files
-from rcompile.target import Combining, Target
+from rcompile.target import Target
 
 DOMAIN = "ai.rcompile"
 OP_TYPE = "CrossbarMatMul"
@@ -74,7 +75,7 @@ def tensor_spans(path: Path) -> dict[str, TensorSpan]:
 
 
 def rewrite_host(
-    model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, combiner: Combining, bundle: Path
+    model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, options: Options, bundle: Path
 ) -> ir.Model:
     """The host graph, its large constants moved to `bundle`/host.data. Changes `model`, which is spent afterwards."""
     graph = model.graph
@@ -84,7 +85,7 @@ def rewrite_host(
         for use, bias, scale in zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True):
             linear = layer.linear
             attributes = node_attributes(
-                linear.name, linear.inputs, linear.outputs, layer.first_tile, target, combiner, scale
+                linear.name, linear.inputs, linear.outputs, layer.first_tile, target, options, scale
             )
             _replace(graph, use, [*shared.values(), biases[bias]], attributes)
     model.opset_imports[DOMAIN] = OP_VERSION
@@ -113,7 +114,7 @@ def node_attributes(
     outputs: int,
     first_tile: int,
     target: Target,
-    combiner: Combining,
+    options: Options,
     input_scale: float | None,
 ) -> dict[str, int | float | str]:
     """The attributes of a node, by name."""
@@ -124,6 +125,7 @@ def node_attributes(
         "first_tile": first_tile,
         "weight_bits": target.weights.bits,
         "cell_bits": target.cell.bits,
+        "stored_bits": target.stored_bits(options.pack_cells),
         "encoding": target.weights.encoding,
         "input_bits": target.input.bits,
         "input_coding": target.input.coding,
@@ -133,7 +135,7 @@ def node_attributes(
         # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
         "adc_step_levels": repr(target.adc.step_levels),
         "hrs_levels": repr(target.hrs_levels),
-        "combiner": combiner,
+        "combiner": options.combiner,
         "likelier_level": target.likelier_level,
     }
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rcompile.canonical import canonical_json
 from rcompile.errors import BadInputError, UnsupportedError
@@ -83,6 +83,7 @@ class Options(_Part):
         default=None, ge=0, le=1, description="the SA1 rate that replicas were allocated for"
     )
     allow_extra_crossbars: bool = False
+    pack_cells: bool = Field(default=False, description="whether the tile files hold several cells in a byte")
 
 
 class NodeEntry(_Part):
@@ -161,6 +162,7 @@ class Manifest(_Part):
     source: Source
     options: Options
     passes: tuple[str, ...]
+    stored_bits: Positive = Field(default=8, description="bits that a cell takes in `levels`: 8, or packed 1, 2 or 4")
     protection: ProtectionEntry | None = None
     ledger: Annotated[tuple[LedgerRow, ...], Field(min_length=1)]
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
@@ -175,6 +177,16 @@ class Manifest(_Part):
             if constraint(target):
                 raise ValueError(constraint.__doc__)
         return target
+
+    @model_validator(mode="after")
+    def _stored_as_asked(self) -> Manifest:
+        """The bits of a stored cell follow from the target and the options."""
+        wanted = self.target.stored_bits(self.options.pack_cells)
+        if self.stored_bits != wanted:
+            raise ValueError(
+                f"stored_bits is {self.stored_bits}, but cells of {self.target.cell.bits} bits with pack_cells {self.options.pack_cells} take {wanted}"
+            )
+        return self
 
     def total(self) -> LedgerRow:
         """The ledger's sum."""

@@ -54,6 +54,7 @@ def compile_model(
     keep_on_host: tuple[str, ...] = (),
     keep_source: bool = True,
     guard: Guard = Guard(),  # noqa: B008  # frozen
+    pack_cells: bool = False,
     force: bool = False,
     stop_after: Stage = "emit",
     progress: Progress = lambda layer, done, total: None,
@@ -63,8 +64,8 @@ def compile_model(
     model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus `.bundle`, in the
     working directory. calibrate_with: sample inputs for static input scales. keep_on_host: globs of layer names to leave on the CPU.
     keep_source: put the source model into the bundle, so that the two can be compared at any time. guard: how to protect against stuck
-    cells. stop_after: run the stages up to this one; only `emit` writes. progress(layer, done, total) is called after each layer.
-    Raises RcompileError.
+    cells. pack_cells: several cells in a byte of the tile files. stop_after: run the stages up to this one; only `emit` writes.
+    progress(layer, done, total) is called after each layer. Raises RcompileError.
     """
     source, samples = Path(model), None if calibrate_with is None else Path(calibrate_with)
     hardware = target if isinstance(target, Target) else load_target(target)
@@ -96,12 +97,13 @@ def compile_model(
         guard_sa0=protected.sa0,
         guard_sa1=protected.sa1,
         allow_extra_crossbars=guard.allow_extra_crossbars,
+        pack_cells=pack_cells,
     )
     with new_bundle(bundle, force) as folder:
-        written = emit.write_layers(folder, works, input_scales, hardware)
+        written = emit.write_layers(folder, works, input_scales, hardware, options)
         kept = emit.copy_source(source, graph, folder) if keep_source else None
         opset = opset_version(graph)
-        emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, options.combiner, folder))
+        emit.write_host(folder, rewrite_host(graph, written.mapped, hardware, options, folder))
         passes = STAGES if guard.scheme != "none" else tuple(s for s in STAGES if s != "protect")
         manifest = emit.write_manifest(
             folder, hardware, source, opset, kept, options, passes, protected, written, found.unmapped

@@ -128,6 +128,7 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "source": manifest.source,
         "options": manifest.options,
         "passes": manifest.passes,
+        "stored_bits": manifest.stored_bits,
         "protection": manifest.protection,
         "layers": manifest.layers,
         "ledger": {"layers": manifest.ledger, "total": manifest.total()},

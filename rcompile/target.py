@@ -170,6 +170,10 @@ class Target(_Section):
         """Leakage of a level-0 cell in levels: top * g_hrs / (g_lrs - g_hrs)."""
         return self.top_level * self.cell.g_hrs_siemens / (self.cell.g_lrs_siemens - self.cell.g_hrs_siemens)
 
+    def stored_bits(self, packed: bool) -> int:
+        """Bits that a cell takes in a tile file: 8, or packed as few as hold it and divide a byte."""
+        return 1 << (self.cell.bits - 1).bit_length() if packed else 8
+
     def conductance_siemens(self, level: int) -> float:
         """Conductance that programs `level`: linear between HRS and LRS."""
         return self.cell.g_hrs_siemens + level / self.top_level * (self.cell.g_lrs_siemens - self.cell.g_hrs_siemens)

@@ -19,6 +19,7 @@ from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import U8
 from rcompile.manifest import LayerEntry
+from rcompile.packing import pack
 from rcompile.target import check_rates
 
 U32 = npt.NDArray[np.uint32]
@@ -150,8 +151,4 @@ def die_options(die: Die | MeasuredDie | None) -> dict[str, str]:
 
 def _packed(faults: U8) -> str:
     """Base64 of two bits a cell, four cells a byte, the first in the low bits."""
-    flat = np.zeros(-(-faults.size // 4) * 4, np.uint8)
-    flat[: faults.size] = faults.reshape(-1)
-    quads = flat.reshape(-1, 4)
-    packed = np.bitwise_or.reduce(quads << np.array([0, 2, 4, 6], np.uint8), axis=1)
-    return base64.b64encode(packed.astype(np.uint8).tobytes()).decode()
+    return base64.b64encode(pack(faults.reshape(-1), 2).tobytes()).decode()

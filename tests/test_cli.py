@@ -56,6 +56,17 @@ def test_the_default_output_lies_in_the_working_directory(
     assert [p.name for p in Path().iterdir()] == ["linear.bundle"]
 
 
+def test_packed_cells(classifier_onnx: Path, bundle: Path, tmp_path: Path) -> None:
+    assert compile_to(tmp_path / "packed", classifier_onnx, "--pack-cells").exit_code == OK
+    assert run("check", tmp_path / "packed").exit_code == OK
+    result = run("diff", bundle, tmp_path / "packed")
+    assert (result.exit_code, result.output) == (OK, "the same cells\n")
+    plain, packed = (run("inspect", b, "--tile", "up:1", "--json").stdout for b in (bundle, tmp_path / "packed"))
+    assert plain == packed
+    assert json.loads(run("inspect", bundle, "--json").stdout)["stored_bits"] == 8
+    assert json.loads(run("inspect", tmp_path / "packed", "--json").stdout)["stored_bits"] == 2
+
+
 def test_json_of_a_compile(classifier_onnx: Path, tmp_path: Path) -> None:
     report = json.loads(compile_to(tmp_path / "out", classifier_onnx, "--json").stdout)
     assert [layer["name"] for layer in report["layers"]] == ["up", "down", "head"]

@@ -122,6 +122,7 @@ def compiled(
     prune: bool = False,
     combiner: Combining | None = None,
     edit: Callable[[Tiles], None] = lambda tiles: None,
+    pack_cells: bool = False,
 ) -> Iterator[Bundle]:
     """A bundle of one linear, its placement shuffled or plain; with replicas if there is a combiner."""
     folder = Path(tempfile.mkdtemp())
@@ -144,9 +145,15 @@ def compiled(
         edit(work.tiles)
         (folder / "tiles").mkdir()
         scales = {} if input_scale is None else {use.name: input_scale for use in linear.uses}
-        written = emit.write_layers(folder, [work], scales, target)
-        options = Options(input_scale="dynamic", calibration_sha256=None, keep_on_host=(), combiner=combiner or "none")
-        emit.write_host(folder, rewrite_host(graph, written.mapped, target, options.combiner, folder))
+        options = Options(
+            input_scale="dynamic",
+            calibration_sha256=None,
+            keep_on_host=(),
+            combiner=combiner or "none",
+            pack_cells=pack_cells,
+        )
+        written = emit.write_layers(folder, [work], scales, target, options)
+        emit.write_host(folder, rewrite_host(graph, written.mapped, target, options, folder))
         emit.write_manifest(folder, target, model, 17, None, options, (), UNPROTECTED, written, ())
         yield Bundle.open(folder)
     finally:
@@ -390,6 +397,29 @@ def test_the_combiner_changes_on_a_live_session_and_back() -> None:
         np.testing.assert_array_equal(started.run(None, {"x": x})[0], results["select"])
 
 
+@settings(max_examples=60)
+@given(
+    targets(),
+    st.integers(1, 150),
+    st.sampled_from([1, 16, 65]),
+    st.integers(0, 99),
+    st.one_of(DIES, st.just("measured")),
+    st.sampled_from([None, *COMBINERS]),
+    st.booleans(),
+)
+def test_packed_cells_change_no_bit(target, inputs, outputs, seed, die, combiner, bit_serial) -> None:
+    x = np.random.default_rng(seed).normal(0, 1, (1, 5, inputs)).astype(np.float32)
+    one = (target, inputs, outputs, seed, True, None, seed % 3 == 0, combiner)
+    with compiled(*one) as plain, compiled(*one, pack_cells=True) as packed:
+        die = measured(plain, seed) if die == "measured" else die
+        for isa in PATHS:
+            options = {"isa": isa} | ({"force_bit_serial": "1"} if bit_serial else {})
+            sessions = [runtime.load(b, die, provider_options=options) for b in (plain, packed)]
+            results = [session.run(None, {"x": x})[0].tobytes() for session in sessions]
+            assert results[0] == results[1], isa
+            assert sessions[0].report() == sessions[1].report()
+
+
 def renumbered(tiles: Tiles) -> None:
     tiles.placement.bitline_replica[tiles.placement.bitline_replica == 1] = 2
 
@@ -409,6 +439,7 @@ def unlike(tiles: Tiles) -> None:
     tiles.levels[0, 0, tiles.placement.bitline_replica[0] == 1] ^= 1
 
 
+@pytest.mark.parametrize("pack_cells", [False, True])
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -418,9 +449,12 @@ def unlike(tiles: Tiles) -> None:
         (unlike, r"layer 'proj': levels\[0\] differ between bitline \d+ and its replicas"),
     ],
 )
-def test_the_provider_refuses_broken_vote_groups(broken: Callable[[Tiles], None], message: str) -> None:
+def test_the_provider_refuses_broken_vote_groups(
+    broken: Callable[[Tiles], None], message: str, pack_cells: bool
+) -> None:
+    target = changed_target("reram128x128")
     with (
-        compiled(changed_target("reram128x128"), 40, 24, 0, combiner="median", edit=broken) as bundle,
+        compiled(target, 40, 24, 0, combiner="median", edit=broken, pack_cells=pack_cells) as bundle,
         pytest.raises(BadInputError, match=message),
     ):
         runtime.load(bundle)

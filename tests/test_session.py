@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from small_models import save_model
+from small_models import changed_target, save_model
 
 import runtime
 from rcompile import compile_model
@@ -357,6 +357,37 @@ def test_the_provider_itself_refuses_tensors_that_break_the_form(
     assert tensor in str(caught.value)
 
 
+HOSTILE_PACKED = {
+    2: (lambda a: a.__setitem__((0, 5, 8), 4), r"levels\[0, 5\] is not padded with 0"),
+    3: (lambda a: a.__setitem__((0, 5, 2), 0x90), r"levels\[0, 5, 5\] is 9, above the top level 7"),
+}
+
+
+@pytest.mark.parametrize("cell_bits", HOSTILE_PACKED)
+def test_the_provider_itself_refuses_damaged_packed_cells(cell_bits: int, linear_onnx: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    target = changed_target("ideal128x128", crossbar={"cols": 33}, cell={"bits": cell_bits})
+    compile_model(linear_onnx, target, tmp_path / "bundle", pack_cells=True)
+    path = tmp_path / "bundle" / "tiles" / "proj.safetensors"
+    tensors = {k: v.copy() for k, v in load_file(path).items()}
+    damage, message = HOSTILE_PACKED[cell_bits]
+    damage(tensors["levels"])
+    save_file(tensors, path)
+    with pytest.raises(Exception, match=f"layer 'proj': {message}"):
+        plain_session(tmp_path / "bundle")
+
+
+def set_attribute(bundle: Path, attribute: str, value: str | int | None) -> None:
+    """Change an attribute of a bundle's only node; None takes it away."""
+    model = onnx.load(bundle / "model.onnx", load_external_data=False)
+    (node,) = model.graph.node
+    kept = [a for a in node.attribute if a.name != attribute]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *([] if value is None else [helper.make_attribute(attribute, value)])])
+    onnx.save(model, bundle / "model.onnx")
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "message"),
     [
@@ -364,19 +395,26 @@ def test_the_provider_itself_refuses_tensors_that_break_the_form(
         ("combiner", None, "attribute combiner is missing"),
         ("likelier_level", 1, "likelier_level is 1, neither 0 nor the top level 3"),
         ("likelier_level", None, "attribute likelier_level is missing"),
+        ("stored_bits", 2, r"levels has shape \[1, 128, 128\], not \[1, 128, 32\]"),
+        ("stored_bits", 4, r"levels has shape \[1, 128, 128\], not \[1, 128, 64\]"),
+        ("stored_bits", 9, r"stored_bits is 9, not in 1 .. 8"),
+        ("stored_bits", None, "attribute stored_bits is missing"),
     ],
 )
 def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
     attribute: str, value: str | int | None, message: str, linear_onnx: Path, tmp_path: Path
 ) -> None:
     compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
-    model = onnx.load(tmp_path / "bundle" / "model.onnx", load_external_data=False)
-    (node,) = model.graph.node
-    kept = [a for a in node.attribute if a.name != attribute]
-    del node.attribute[:]
-    node.attribute.extend([*kept, *([] if value is None else [helper.make_attribute(attribute, value)])])
-    onnx.save(model, tmp_path / "bundle" / "model.onnx")
+    set_attribute(tmp_path / "bundle", attribute, value)
     with pytest.raises(Exception, match=f"layer 'proj': {message}"):
+        plain_session(tmp_path / "bundle")
+
+
+def test_the_provider_itself_refuses_cells_that_are_packed_otherwise(linear_onnx: Path, tmp_path: Path) -> None:
+    target = changed_target("ideal128x128", cell={"bits": 4})
+    compile_model(linear_onnx, target, tmp_path / "bundle", pack_cells=True)
+    set_attribute(tmp_path / "bundle", "cell_bits", 2)
+    with pytest.raises(Exception, match="stored_bits is 4, neither 8 nor 2, as cells of 2 bits are packed"):
         plain_session(tmp_path / "bundle")
 
 

@@ -11,14 +11,14 @@ class Folder {
   std::shared_ptr<const FoldedLayer> Run();
 
  private:
-  const uint8_t* ActualLevels(const RowBlock& block, int64_t tile);
+  const uint8_t* ActualLevels(const RowBlock& block, int64_t tile, const uint8_t* programmed);
   void FoldTile(int block, int64_t tile);
   void FindVotes(const RowBlock& block, int64_t tile, const uint8_t* levels);
   void Prove(const RowBlock& block, int64_t tile, const uint8_t* levels);
   bool CannotClip(const RowBlock& block) const;
   void FindRuns(int64_t tile);
   bool RunContributionOf(int64_t bitline, int64_t col, BitlineRun* run) const;
-  void AddIdealSums(const RowBlock& block, int64_t tile);
+  void AddIdealSums(const RowBlock& block, int64_t tile, const uint8_t* programmed);
   void PackPanels();
   void AddConstants();
 
@@ -41,6 +41,7 @@ class Folder {
   std::vector<int16_t> weights_;  // [panel][input][column]
   std::vector<int64_t> ideal_;    // per output, sum over the inputs of the weight codes as programmed
   // Of the tile at hand:
+  std::vector<uint8_t> unpacked_;
   std::vector<uint8_t> levels_;
   std::vector<uint32_t> sums_;
   std::vector<uint8_t> collapses_;
@@ -96,9 +97,8 @@ std::shared_ptr<const FoldedLayer> Folder::Run() {
 }
 
 // What the cells really hold, and from here on what the vote groups are computed from.
-const uint8_t* Folder::ActualLevels(const RowBlock& block, int64_t tile) {
+const uint8_t* Folder::ActualLevels(const RowBlock& block, int64_t tile, const uint8_t* programmed) {
   const int64_t cells = arrays_.cells_per_tile();
-  const uint8_t* programmed = arrays_.levels + tile * cells;
   const uint8_t top = static_cast<uint8_t>(config_.top_level());
   FaultCount count;
   if (map_ != nullptr) {
@@ -137,7 +137,8 @@ void Folder::FindVotes(const RowBlock& block, int64_t tile, const uint8_t* level
 
 void Folder::FoldTile(int block_index, int64_t tile) {
   const RowBlock& block = layer_.row_blocks()[block_index];
-  const uint8_t* levels = ActualLevels(block, tile);
+  const uint8_t* programmed = layer_.ProgrammedLevels(tile, &unpacked_);
+  const uint8_t* levels = ActualLevels(block, tile, programmed);
   const uint8_t* inverted = arrays_.bitline_inverted + tile * arrays_.cols;
   const uint8_t top = static_cast<uint8_t>(config_.top_level());
   for (int64_t col = 0; col < arrays_.cols; ++col) flip_[col] = inverted[col] ? top : 0;
@@ -152,7 +153,7 @@ void Folder::FoldTile(int block_index, int64_t tile) {
   }
   single_.AddTile(block_index, tile, single_columns_, levels);
   voted_.AddTile(block_index, tile, voted_columns_, levels);
-  if (!ideal_.empty()) AddIdealSums(block, tile);
+  if (!ideal_.empty()) AddIdealSums(block, tile, programmed);
 }
 
 // No read of the row block can reach the ADC's full scale, whatever the levels.
@@ -221,11 +222,10 @@ void Folder::FindRuns(int64_t tile) {
   }
 }
 
-void Folder::AddIdealSums(const RowBlock& block, int64_t tile) {
+void Folder::AddIdealSums(const RowBlock& block, int64_t tile, const uint8_t* programmed) {
   const int64_t count = static_cast<int64_t>(block.inputs.size());
   std::fill(sums_.begin(), sums_.end(), 0);
-  kernels_.add_levels(arrays_.levels + tile * arrays_.cells_per_tile(), arrays_.cols, block.wordlines.data(),
-                      static_cast<int>(count), sums_.data());
+  kernels_.add_levels(programmed, arrays_.cols, block.wordlines.data(), static_cast<int>(count), sums_.data());
   for (int64_t col = 0; col < arrays_.cols; ++col) {
     const int64_t i = tile * arrays_.cols + col;
     if (!arrays_.is_computed(i)) continue;

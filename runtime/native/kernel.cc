@@ -96,6 +96,7 @@ LayerConfig NodeReader::Config() {
   config.first_tile = Integer("first_tile", 0, kAny);
   config.weight_bits = static_cast<int>(Integer("weight_bits", 2, 8));
   config.cell_bits = static_cast<int>(Integer("cell_bits", 1, 8));
+  config.stored_bits = static_cast<int>(Integer("stored_bits", 1, 8));
   config.encoding =
       Choice<Encoding>("encoding", {{"offset", Encoding::kOffset}, {"differential", Encoding::kDifferential}});
   config.input_bits = static_cast<int>(Integer("input_bits", 2, 8));
@@ -138,13 +139,17 @@ const T* NodeReader::Map(size_t input, const std::vector<int64_t>& dims) {
 }
 
 LayerArrays NodeReader::Arrays(const LayerConfig& config) {
-  const Tensor levels = Constant(1);
-  if (levels.dims.size() != 3) Fail("levels has shape " + ShapeText(levels.dims) + ", not [tiles, rows, cols]");
+  const auto dims = [this](size_t input, size_t rank, const char* expected) {
+    const Tensor tensor = Constant(input);
+    if (tensor.dims.size() == rank) return tensor.dims;
+    Fail(std::string(kOpInputs[input].name) + " has shape " + ShapeText(tensor.dims) + ", not " + expected);
+  };
+  const std::vector<int64_t> levels = dims(1, 3, "[tiles, rows, bytes]");
   LayerArrays arrays;
-  arrays.tiles = levels.dims[0];
-  arrays.rows = levels.dims[1];
-  arrays.cols = levels.dims[2];
-  arrays.levels = static_cast<const uint8_t*>(levels.data);
+  arrays.tiles = levels[0];
+  arrays.rows = levels[1];
+  arrays.cols = dims(3, 2, "[tiles, cols]")[1];
+  arrays.levels = Map<uint8_t>(1, {arrays.tiles, arrays.rows, config.StoredBytes(arrays.cols)});
   if (config.active_rows > arrays.rows) Fail("active_rows is more than the rows of a tile");
   arrays.wordline_input = Map<int32_t>(2, {arrays.tiles, arrays.rows});
   const std::vector<int64_t> per_bitline = {arrays.tiles, arrays.cols};

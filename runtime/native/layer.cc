@@ -32,9 +32,9 @@ std::string At(const char* array, int64_t tile, int64_t index) {
 }
 
 auto ConfigKey(const LayerConfig& c) {
-  return std::tie(c.name, c.inputs, c.outputs, c.first_tile, c.weight_bits, c.cell_bits, c.encoding, c.input_bits,
-                  c.input_coding, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels, c.hrs_levels, c.combiner,
-                  c.likelier_level);
+  return std::tie(c.name, c.inputs, c.outputs, c.first_tile, c.weight_bits, c.cell_bits, c.stored_bits, c.encoding,
+                  c.input_bits, c.input_coding, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels,
+                  c.hrs_levels, c.combiner, c.likelier_level);
 }
 
 auto ArraysKey(const LayerArrays& a) {
@@ -61,6 +61,7 @@ int64_t LayerConfig::DigitalLeak(int64_t population) const {
 
 Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(config)), arrays_(arrays) {
   CheckConfig();
+  CheckPadding();
   CheckLevels();
   CheckBitlines();
   FindRowBlocks();
@@ -86,6 +87,11 @@ void Layer::CheckConfig() const {
   in_range("cols", arrays_.cols, 1, kMaxCols);
   in_range("weight_bits", config_.weight_bits, 2, 8);
   in_range("cell_bits", config_.cell_bits, 1, 8);
+  if (config_.stored_bits != 8 && config_.stored_bits != config_.packed_bits()) {
+    Fail("stored_bits is " + std::to_string(config_.stored_bits) + ", neither 8 nor " +
+         std::to_string(config_.packed_bits()) + ", as cells of " + std::to_string(config_.cell_bits) +
+         " bits are packed");
+  }
   in_range("input_bits", config_.input_bits, 2, 8);
   in_range("active_rows", config_.active_rows, 1, arrays_.rows);
   in_range("adc_bits", config_.adc_bits, 0, 16);
@@ -102,20 +108,6 @@ void Layer::CheckConfig() const {
     Fail("likelier_level is " + std::to_string(config_.likelier_level) + ", neither 0 nor the top level " +
          std::to_string(config_.top_level()));
   }
-}
-
-void Layer::CheckLevels() const {
-  const int top = config_.top_level();
-  const int64_t cells = arrays_.tiles * arrays_.cells_per_tile();
-  uint8_t seen = 0;  // levels are below a power of two, so a bit above it shows in the union
-  for (int64_t i = 0; i < cells; ++i) seen |= arrays_.levels[i];
-  if (seen <= top) return;
-  const uint8_t* bad = std::find_if(arrays_.levels, arrays_.levels + cells, [top](uint8_t l) { return l > top; });
-  const int64_t index = bad - arrays_.levels;
-  const int64_t row = index / arrays_.cols;
-  Fail("levels[" + std::to_string(row / arrays_.rows) + ", " + std::to_string(row % arrays_.rows) + ", " +
-       std::to_string(index % arrays_.cols) + "] is " + std::to_string(*bad) + ", above the top level " +
-       std::to_string(top));
 }
 
 void Layer::CheckBitlines() const {
@@ -261,11 +253,14 @@ void Layer::CheckDuplicates() const {
 
 // On a die without faults, any vote then finds what replica 0 holds.
 void Layer::CheckReplicas() const {
+  std::vector<uint8_t> buffer;
   for (const RowBlock& block : row_blocks_) {
     for (const int64_t tile : block.tiles) {
+      if (votes_[tile].replicas.empty()) continue;
+      const uint8_t* levels = ProgrammedLevels(tile, &buffer);
       const int32_t* bitlines = votes_[tile].bitlines.data();
       for (const int replicas : votes_[tile].replicas) {
-        if (!HoldAlike(arrays_.levels + tile * arrays_.cells_per_tile(), arrays_.cols, block, bitlines, replicas)) {
+        if (!HoldAlike(levels, arrays_.cols, block, bitlines, replicas)) {
           Fail("levels[" + std::to_string(tile) + "] differ between bitline " + std::to_string(bitlines[0]) +
                " and its replicas");
         }

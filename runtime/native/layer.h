@@ -21,6 +21,7 @@ struct LayerConfig {
   int64_t first_tile = 0;  // number in the bundle of this layer's tile 0
   int weight_bits = 0;
   int cell_bits = 0;
+  int stored_bits = 8;  // that a cell takes in `levels`: 8, or packed_bits
   Encoding encoding = Encoding::kOffset;
   int input_bits = 0;
   InputCoding input_coding = InputCoding::kTwosComplement;
@@ -32,6 +33,10 @@ struct LayerConfig {
   Combiner combiner = Combiner::kNone;
   int likelier_level = 0;  // decides a self-test's tie between level 0 and the top level
 
+  // The fewest that hold a cell and divide a byte.
+  int packed_bits() const { return cell_bits <= 2 ? cell_bits : cell_bits <= 4 ? 4 : 8; }
+  // Of one wordline in `levels`.
+  int64_t StoredBytes(int64_t cols) const { return cols / 8 * stored_bits + (cols % 8 * stored_bits + 7) / 8; }
   int top_level() const { return (1 << cell_bits) - 1; }
   int slices() const {
     const int bits = encoding == Encoding::kOffset ? weight_bits : weight_bits - 1;
@@ -54,7 +59,7 @@ struct LayerArrays {
   int64_t tiles = 0;
   int64_t rows = 0;
   int64_t cols = 0;
-  const uint8_t* levels = nullptr;
+  const uint8_t* levels = nullptr;  // [tiles][rows] of LayerConfig::StoredBytes; see Layer::ProgrammedLevels
   const int32_t* wordline_input = nullptr;
   const int32_t* bitline_output = nullptr;
   const uint8_t* bitline_slice = nullptr;
@@ -95,6 +100,8 @@ class Layer {
 
   const LayerConfig& config() const { return config_; }
   const LayerArrays& arrays() const { return arrays_; }
+  // The level [rows][cols] that each cell of a tile is programmed to, where it lies or in `buffer`.
+  const uint8_t* ProgrammedLevels(int64_t tile, std::vector<uint8_t>* buffer) const;
   const std::vector<RowBlock>& row_blocks() const { return row_blocks_; }
   const TileVotes& votes(int64_t tile) const { return votes_[tile]; }
   bool has_votes() const { return has_votes_; }
@@ -102,6 +109,7 @@ class Layer {
 
  private:
   void CheckConfig() const;
+  void CheckPadding() const;
   void CheckLevels() const;
   void CheckBitlines() const;
   void CheckBitline(int64_t tile, int64_t col) const;

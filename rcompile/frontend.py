@@ -7,7 +7,7 @@ behind Identity, Cast, Transpose and DequantizeLinear. What stays on the host is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,9 @@ class Use:
         return str(self.node.name)
 
 
+Group = list[tuple[Use, ConstantWeight]]  # whose weights are equal
+
+
 @dataclass(frozen=True, eq=False)
 class Linear:
     """A constant matrix and every node that multiplies by it (tied weights: several).
@@ -101,7 +104,8 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
 
     Raises UnsupportedError if there is none.
     """
-    groups: list[list[tuple[Use, ConstantWeight]]] = []
+    groups: list[Group] = []
+    alike: dict[Hashable, list[Group]] = {}  # by likeness, so that most pairs need no comparison
     unmapped: list[Unmapped] = []
     for node in model.graph.all_nodes():
         if node.op_type not in PRODUCTS:
@@ -110,9 +114,11 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
         if isinstance(use, str):
             unmapped.append(Unmapped(str(node.name), node.op_type, use))
         else:
-            tied = next((group for group in groups if group[0][1].equals(use[1])), None)
+            candidates = alike.setdefault(use[1].likeness(), [])
+            tied = next((group for group in candidates if group[0][1].equals(use[1])), None)
             if tied is None:
-                groups.append([use])
+                candidates.append([use])
+                groups.append(candidates[-1])
             else:
                 tied.append(use)
     linears: list[Linear] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
@@ -21,15 +23,33 @@ class Shape:
     intermediate: int
     vocabulary: int = 30522
 
+    @property
+    def mapped_weights(self) -> int:
+        """Weights of the linears: what a compile puts on crossbars."""
+        layer = 4 * self.hidden * self.hidden + 2 * self.hidden * self.intermediate
+        return self.layers * layer + self.hidden * self.hidden + 2 * self.hidden
+
+    @property
+    def weights(self) -> int:
+        """Linears and word embeddings."""
+        return self.mapped_weights + self.vocabulary * self.hidden
+
 
 MINILM = Shape("MiniLM-L6", 6, 384, 12, 1536)
 BERT_BASE = Shape("BERT-base", 12, 768, 12, 3072)
+BERT_1B = Shape("BERT-1.3B", 24, 2048, 32, 8192, vocabulary=50_000)
+
+# protobuf ends at 2 GiB; a tensor of fewer bytes stays in the ONNX file, so that shapes can be read.
+PROTOBUF_BYTES = 2**31 - 2**24
+SMALL_BYTES = 1024
+PAGE_BYTES = 4096
 
 
 class _Graph:
-    """Nodes and initializers in the order of an exporter."""
+    """Nodes and initializers in the order of an exporter. data: the file that large tensors are written to as they come; None: into the model."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, data: BinaryIO | None) -> None:
+        self.data = data
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.rng = np.random.default_rng(seed)
@@ -40,8 +60,20 @@ class _Graph:
         return output
 
     def constant(self, name: str, array: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(array, name))
+        inside = self.data is None or array.nbytes < SMALL_BYTES
+        self.constants.append(numpy_helper.from_array(array, name) if inside else self.external(name, array))
         return name
+
+    def external(self, name: str, array: np.ndarray) -> onnx.TensorProto:
+        assert self.data is not None
+        offset = self.data.seek(-self.data.tell() % PAGE_BYTES, 1)
+        self.data.write(array.data)
+        element = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor = onnx.TensorProto(name=name, data_type=element, dims=array.shape, data_location=TensorProto.EXTERNAL)
+        where = {"location": Path(self.data.name).name, "offset": offset, "length": array.nbytes}
+        for key, value in where.items():
+            tensor.external_data.add(key=key, value=str(value))
+        return tensor
 
     def normal(self, name: str, *shape: int) -> str:
         return self.constant(name, self.rng.standard_normal(shape, np.float32) * np.float32(0.05))
@@ -66,8 +98,15 @@ class _Graph:
 
 
 def write_bert(shape: Shape, path: Path, seed: int = 0) -> Path:
-    """Write a two-way sequence classifier of this shape."""
-    g = _Graph(seed)
+    """Write a two-way sequence classifier of this shape; what protobuf cannot hold, with external data beside it, a tensor at a time."""
+    with ExitStack() as stack:
+        large = 4 * shape.weights > PROTOBUF_BYTES
+        data = stack.enter_context(path.with_name(f"{path.name}.data").open("wb")) if large else None
+        onnx.save(_bert(shape, _Graph(seed, data)), path)
+    return path
+
+
+def _bert(shape: Shape, g: _Graph) -> onnx.ModelProto:
     size, hidden = shape.hidden // shape.heads, shape.hidden
     words = g.op("Gather", g.normal("embeddings.word_embeddings.weight", shape.vocabulary, hidden), "input_ids")
     mask = g.op("Cast", g.op("Unsqueeze", "attention_mask", g.ints(1, 2)), to=TensorProto.FLOAT)
@@ -102,11 +141,8 @@ def write_bert(shape: Shape, path: Path, seed: int = 0) -> Path:
         for n in ("input_ids", "attention_mask")
     ]
     logits = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])]
-    model = helper.make_model(
+    return helper.make_model(
         helper.make_graph(g.nodes, shape.name, ids, logits, g.constants),
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    large = sum(len(t.raw_data) for t in g.constants) > 2**31 - 2**24
-    onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data")
-    return path

@@ -1,0 +1,75 @@
+"""Our session against what a user would pick instead: the same layer on one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from alternatives import Call, aihwkit_layer, numpy_loop, torch_loop
+from layers import READ_BY_READ, OneLayer, Run
+from timing import FAULTY, Turns, seconds, show, side_by_side
+
+import runtime
+from rcompile.bundle import Bundle
+from runtime.baseline import int8_session
+from runtime.dies import apply_faults
+from runtime.session import quiet_options
+
+# A call that takes longer is timed once.
+SLOW_S = 3.0
+
+
+def bench_alternatives(folder: Path) -> dict[str, object]:
+    """Each is timed in turn with our session that takes every read through the ADC. What models the die must give the same bits."""
+    layer, die = OneLayer(folder), runtime.Die(1, **FAULTY)
+    bundle = Bundle.open(layer.bundle())
+    target, compiled = bundle.manifest.target, bundle.layer(bundle.manifest.layers[0])
+    faults = die.faults(compiled.entry, target.crossbar.rows, target.crossbar.cols)
+    levels = apply_faults(compiled.tiles.levels, faults, target.top_level)
+    fp32 = ort.InferenceSession(str(layer.float_model()), quiet_options(1), providers=["CPUExecutionProvider"])
+
+    def on_x(call: Call) -> Run:
+        return lambda: call(layer.x)
+
+    ours = layer.session(bundle.folder, die=die, provider_options=READ_BY_READ)
+    # What it is, whether it gives the die's numbers, and how to make a call of it.
+    others: list[tuple[str, bool, Callable[[], Run]]] = [
+        ("our session, every read", True, lambda: ours),
+        ("our session, collapsed", True, lambda: layer.session(bundle.folder, die=die)),
+        ("ONNX Runtime, dynamic int8", False, lambda: layer.run_of(int8_session(layer.float_model(), 1))),
+        ("ONNX Runtime, fp32", False, lambda: layer.run_of(fp32)),
+        ("aihwkit, one analog pass", False, lambda: on_x(aihwkit_layer(layer.weight))),
+        ("PyTorch, every read", True, lambda: on_x(torch_loop(compiled, levels, target))),
+        ("NumPy (runtime/reference.py), every read", True, lambda: on_x(numpy_loop(compiled, levels, target))),
+    ]
+    y, found = ours(), {}
+    rows: list[tuple[object, ...]] = []
+    for name, same, make in others:
+        try:
+            call = make()
+        except ModuleNotFoundError as error:
+            rows.append((name, "yes" if same else "no", "not installed", f"({error.name})"))
+            continue
+        turns = _compare(name, call, ours, y if same else None)
+        found[name] = {"ms": turns.ms(), "over_bit_serial": turns.ratio(), "same_numbers": same}
+        rows.append((name, "yes" if same else "no", turns.ms(), turns.ratio()))
+    title = f"What else there is: one layer, {layer.size}, 1 % stuck, 1 thread, against our session with every read through the ADC"
+    show(title, ("", "the die's numbers", "ms", "ratio"), rows, right=2)
+    return {"alternatives": found}
+
+
+def _compare(name: str, theirs: Run, ours: Run, expected: np.ndarray | None) -> Turns:
+    """theirs / ours. expected: what theirs must give."""
+    start = time.perf_counter()
+    y = theirs()
+    spent = time.perf_counter() - start
+    if expected is not None and not np.array_equal(y, expected):
+        raise SystemExit(
+            f"'{name}' and our session differ in {np.mean(y != expected):.2%} of the outputs: one of them has a bug."
+        )
+    if spent > SLOW_S:
+        return Turns([(spent, seconds(ours))])
+    return side_by_side(theirs, ours, budget_s=3.0)

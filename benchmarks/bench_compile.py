@@ -1,0 +1,112 @@
+"""Compile, load, and change the die: seconds and memory, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from shapes import BERT_1B, BERT_BASE, MINILM, Shape, write_bert
+from timing import FAULTY, TARGET, in_subprocess, seconds, show
+
+COMPILE = """
+from rcompile.pipeline import compile_model
+import safetensors.numpy, onnx_ir.passes.common
+start = time.perf_counter()
+compile_model(*sys.argv[1:])
+print(json.dumps({"seconds": time.perf_counter() - start, "peak_gib": gib("VmHWM")}))
+"""
+
+LOAD = """
+import runtime, runtime.session
+before, start = gib("VmRSS"), time.perf_counter()
+session = runtime.load(sys.argv[1])
+load_s, loaded, load_peak, dies = time.perf_counter() - start, gib("VmRSS"), gib("VmHWM"), []
+for seed in range(5):
+    start = time.perf_counter()
+    session.set_die(runtime.Die(seed, **json.loads(sys.argv[2])))
+    dies.append(time.perf_counter() - start)
+print(json.dumps({
+    "imports_gib": before, "load_s": load_s, "session_gib": loaded, "load_peak_gib": load_peak,
+    "new_die_s": sorted(dies)[2], "new_die_peak_gib": gib("VmHWM"),
+}))
+"""
+
+
+COMPILED = {
+    "million_weights": "mapped weights, million",
+    "seconds": "s",
+    "seconds_per_billion": "s a billion weights",
+    "peak_gib": "peak GiB",
+    "file_gib": "ONNX file, GiB",
+}
+LOADED = {
+    "load_s": "load, s",
+    "new_die_s": "new die, s",
+    "imports_gib": "imports, GiB",
+    "session_gib": "session, GiB",
+    "load_peak_gib": "peak of load, GiB",
+    "new_die_peak_gib": "peak of new die, GiB",
+}
+
+# What the large shape takes on disk, in bytes: its weights and their copy in the bundle, four cells a mapped weight, and some air.
+LARGE_BYTES = 8 * BERT_1B.weights + 4 * BERT_1B.mapped_weights + 2**31
+
+
+def bench_help() -> dict[str, object]:
+    """`rcompile --help`: the least that any command takes."""
+    command = [sys.executable, "-c", "from rcompile.cli import main; main()", "--help"]
+    runs = [seconds(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)) for _ in range(5)]
+    print(f"rcompile --help: {statistics.median(runs):.2f} s\n")
+    return {"help_s": statistics.median(runs)}
+
+
+def bench_compile(folder: Path) -> dict[str, object]:
+    """Leaves <shape>.onnx and <shape>.bundle of the smaller shapes in the folder."""
+    found = {shape.name: _compile(shape, folder, runs=3) for shape in (MINILM, BERT_BASE)}
+    free = shutil.disk_usage(folder).free
+    if free >= LARGE_BYTES:
+        large = folder / "large"
+        large.mkdir()
+        found[BERT_1B.name] = _compile(BERT_1B, large, runs=1)
+        shutil.rmtree(large)
+    _show(f"Compile for {TARGET}", COMPILED, found)
+    base = found[BERT_BASE.name]
+    result = {"compile": found, "compile_bert_base_s": base["seconds"], "compile_bert_base_peak_gib": base["peak_gib"]}
+    if BERT_1B.name in found:
+        return result | {"compile_1b_peak_gib": found[BERT_1B.name]["peak_gib"]}
+    need = f"needs {LARGE_BYTES / 2**30:.0f} GiB of disk in '{folder.parent}', {free / 2**30:.0f} GiB are free"
+    print(f"{BERT_1B.name} was skipped: it {need}. Set TMPDIR to a larger disk.\n")
+    return result
+
+
+def _compile(shape: Shape, folder: Path, runs: int) -> dict[str, float]:
+    """Median seconds after imports, most memory, and the size of the model; the first bundle stays."""
+    model = write_bert(shape, folder / f"{shape.name}.onnx")
+    out = [folder / f"{shape.name}.bundle{i or ''}" for i in range(runs)]
+    done = [in_subprocess(COMPILE, model, TARGET, bundle) for bundle in out]
+    for bundle in out[1:]:
+        shutil.rmtree(bundle)
+    spent = statistics.median(d["seconds"] for d in done)
+    return {
+        "million_weights": shape.mapped_weights / 1e6,
+        "seconds": spent,
+        "seconds_per_billion": spent / shape.mapped_weights * 1e9,
+        "peak_gib": max(d["peak_gib"] for d in done),
+        "file_gib": sum(p.stat().st_size for p in folder.glob(f"{model.name}*")) / 2**30,
+    }
+
+
+def bench_load(folder: Path) -> dict[str, object]:
+    """Load a bundle and put five dies under the session."""
+    found = {s.name: in_subprocess(LOAD, folder / f"{s.name}.bundle", json.dumps(FAULTY)) for s in (MINILM, BERT_BASE)}
+    _show("Load, and a new die (1 % stuck) under the live session", LOADED, found)
+    return {"load": found, "new_die_bert_base_s": found[BERT_BASE.name]["new_die_s"]}
+
+
+def _show(title: str, columns: dict[str, str], found: dict[str, dict[str, float]]) -> None:
+    rows = [(name, *(row[key] for key in columns)) for name, row in found.items()]
+    show(title, ("shape", *columns.values()), rows)

@@ -1,0 +1,91 @@
+"""What a layer costs as it grows: a session against MatMulInteger of the same size on as many threads, one thing varied at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from layers import READ_BY_READ, OneLayer
+from timing import TARGET, show, side_by_side, stuck
+
+import runtime
+from rcompile.protect import Guard
+from rcompile.target import Combining
+
+
+@dataclass(frozen=True)
+class Point:
+    """A layer and how it is run. share: of cells that are stuck. combiner: of three copies of the top slice; none: no copies."""
+
+    rows: int = 128
+    inputs: int = 768
+    outputs: int = 768
+    target: str = TARGET
+    share: float = 0.0
+    combiner: Combining = "none"
+    threads: int = 1
+
+
+BASE = Point()
+STUCK = replace(BASE, share=0.01)
+MATRICES = ((384, 384), (768, 768), (768, 3072), (3072, 768))
+TARGETS = ("reram256x256", TARGET, f"{TARGET}-ou16", "reram64x64-slc")
+VOTES: tuple[Combining, ...] = ("select", "mean", "median")
+VARIED: dict[str, dict[str, Point]] = {
+    "matrix": {f"{k} x {n}": replace(BASE, inputs=k, outputs=n) for k, n in MATRICES},
+    "rows": {str(m): replace(BASE, rows=m) for m in (1, 8, 32, 128, 512)},
+    "crossbars": {t: replace(BASE, target=t) for t in TARGETS},
+    "stuck cells": {f"{100 * s:g} %": replace(BASE, share=s) for s in (0.0, 0.001, 0.01, 0.1)},
+    "replicas": {"1": STUCK} | {f"3 of the top slice, {c}": replace(STUCK, combiner=c) for c in VOTES},
+    "threads": {str(t): replace(BASE, threads=t) for t in (1, 2)},
+}
+COLUMNS = {
+    "varied": "varied",
+    "value": "",
+    "tiles": "tiles",
+    "gemm_ms": "MatMulInteger, ms",
+    "session_ms": "session, ms",
+    "session_over_int8_gemm": "ratio",
+    "bit_serial_ms": "every read, ms",
+    "bit_serial_over_int8_gemm": "ratio",
+    "collapsed_percent": "bitlines collapsed, %",
+}
+BUDGET_S = 0.5
+
+
+def bench_size(folder: Path) -> dict[str, object]:
+    """Both ways to compute: as the session chooses (bitlines that cannot clip are collapsed), and every bitline read through the ADC."""
+    measure = cache(lambda point: _measure(folder, point))
+    found = [
+        {"varied": varied, "value": value, **measure(point)}
+        for varied, points in VARIED.items()
+        for value, point in points.items()
+    ]
+    usual = f"{BASE.rows} rows x {BASE.inputs} x {BASE.outputs} on {TARGET}, no cell stuck, 1 thread"
+    rows = [[row[key] for key in COLUMNS] for row in found]
+    show(f"Cost against size: {usual}, where nothing else is said", list(COLUMNS.values()), rows, right=2)
+    return {"cost_against_size": found}
+
+
+def _measure(folder: Path, point: Point) -> dict[str, float]:
+    layer = OneLayer(folder, point.rows, point.inputs, point.outputs)
+    # Nothing is pruned here, so replicas take more crossbars than the dense layer.
+    guard = Guard() if point.combiner == "none" else Guard("paper", point.combiner, allow_extra_crossbars=True)
+    bundle = layer.bundle(point.target, guard)
+    die = runtime.Die(1, **stuck(point.share)) if point.share else None
+    session = runtime.load(bundle, die, threads=point.threads)
+    serial = layer.session(bundle, point.threads, die=die, provider_options=READ_BY_READ)
+    gemm = layer.int8_gemm(point.threads)
+    chosen = side_by_side(layer.run_of(session), gemm, budget_s=BUDGET_S)
+    every = side_by_side(serial, gemm, budget_s=BUDGET_S)
+    (report,) = session.report()
+    return {
+        "tiles": report.tiles,
+        "gemm_ms": chosen.ms(1),
+        "session_ms": chosen.ms(0),
+        "session_over_int8_gemm": chosen.ratio(),
+        "bit_serial_ms": every.ms(0),
+        "bit_serial_over_int8_gemm": every.ratio(),
+        "collapsed_percent": 100 * report.collapsed / report.bitlines,
+    }

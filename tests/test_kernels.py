@@ -37,7 +37,8 @@ CPU_FLAGS = Path("/proc/cpuinfo").read_text() if platform.machine() == "x86_64" 
 PATHS = (
     ["portable"]
     + ["avx2"] * ("avx2" in CPU_FLAGS)
-    + ["avx512"] * ("avx512_vnni" in CPU_FLAGS and "avx512_vpopcntdq" in CPU_FLAGS)
+    + ["avx512"] * ("avx512_vnni" in CPU_FLAGS)
+    + ["avx512vbmi"] * ("avx512_vnni" in CPU_FLAGS and "avx512vbmi" in CPU_FLAGS.split())
 )
 
 
@@ -303,6 +304,40 @@ def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combi
         wanted = expected(bundle, x, die)
         for isa in PATHS:
             (y,) = runtime.load(bundle, die, provider_options={"isa": isa}).run(None, {"x": x})
+            np.testing.assert_array_equal(y, wanted, err_msg=isa)
+
+
+@pytest.mark.parametrize("cell_bits", [1, 2])
+def test_reads_at_full_scale(cell_bits: int) -> None:
+    """All cells stuck at the top level, all bits set: sums beyond a byte in each read, and beyond 32 bits over the operation units."""
+    target = changed_target(
+        "ideal128x128",
+        crossbar={"rows": 256, "cols": 8, "active_rows": 256},
+        cell={"bits": cell_bits},
+        weights={"column_inversion": False},
+        input={"coding": "offset"},
+        adc={"bits": 8},
+    )
+    x, die = np.ones((1, 2, 160 * 256), np.float32), runtime.Die(1, 0.0, 1.0)
+    with compiled(target, x.shape[2], 1, 0) as bundle:
+        wanted = expected(bundle, x, die)
+        for isa in PATHS:
+            options = {"isa": isa, "force_bit_serial": "1"}
+            (y,) = runtime.load(bundle, die, provider_options=options).run(None, {"x": x})
+            np.testing.assert_array_equal(y, wanted, err_msg=isa)
+
+
+@pytest.mark.parametrize("rows", [33, 64, 130])
+@pytest.mark.parametrize("coding", ["twos_complement", "sign_magnitude", "offset"])
+def test_blocks_of_rows(coding: str, rows: int) -> None:
+    """Enough rows and outputs for the widest loops over rows, and some that are left."""
+    target = changed_target("reram128x128", input={"coding": coding}, adc={"bits": 7})
+    x = np.random.default_rng(rows).normal(0, 1, (1, rows, 150)).astype(np.float32)
+    with compiled(target, 150, 520, 0, prune=True) as bundle:
+        wanted = expected(bundle, x, None)
+        for isa in PATHS:
+            options = {"isa": isa, "force_bit_serial": "1"}
+            (y,) = runtime.load(bundle, provider_options=options, threads=2).run(None, {"x": x})
             np.testing.assert_array_equal(y, wanted, err_msg=isa)
 
 

@@ -1,37 +1,14 @@
 #include "bit_serial.h"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
 
 namespace rcompile {
 namespace {
 
-constexpr int kMaxWordlines = 4096;
 constexpr int kMaxLanes = 64;
-constexpr uint64_t kLowBits = 0x0101010101010101u;
-
-// Patterns [plane][2 * octets] of codes, and the number of ones in each plane.
-void PackPlanes(const uint8_t* coded, int octets, int planes, uint8_t* x, int* populations) {
-  std::fill_n(populations, planes, 0);
-  for (int octet = 0; octet < octets; ++octet) {
-    uint64_t codes = 0;
-    for (int i = 0; i < 8; ++i) codes |= static_cast<uint64_t>(coded[8 * octet + i]) << (8 * i);
-    for (int plane = 0; plane < planes; ++plane) {
-      const uint64_t ones = codes >> plane & kLowBits;
-      const unsigned bits = static_cast<unsigned>((ones * 0x0102040810204080u) >> 56);  // the first code's in bit 0
-      uint8_t* patterns = x + 2 * (plane * octets + octet);
-      patterns[0] = static_cast<uint8_t>((bits & 15) * kPatternScale);
-      patterns[1] = static_cast<uint8_t>((bits >> 4) * kPatternScale);
-      populations[plane] += static_cast<int>((ones * kLowBits) >> 56);
-    }
-  }
-}
-
-template <class T>
-void Grow(std::vector<T>* vector, int64_t size) {
-  if (static_cast<int64_t>(vector->size()) < size) vector->resize(size);
-}
+constexpr int kMaxLaneCodes = kSerialRows * 16 / 4;
+// 32 bits hold the sums of so many units: 255 levels a read, times 255 for the planes, times 255 for the bitlines.
+constexpr int kMaxPendingUnits = 128;
 
 // One lane after the other is one output after the other, all of the same weight.
 bool IsRun(const uint8_t* column, const int32_t* weight, int lanes) {
@@ -43,99 +20,14 @@ bool IsRun(const uint8_t* column, const int32_t* weight, int lanes) {
 
 }  // namespace
 
-SerialInputs::SerialInputs(const Layer& layer, const SerialMode& mode, const SerialPlan& plan)
-    : config_(layer.config()), mode_(mode), plan_(plan), has_leak_(config_.hrs_levels > 0) {
-  if (plan.empty() || !has_leak_) return;
-  for (int64_t population = 0; population <= config_.active_rows; ++population) {
-    leak_of_.push_back(config_.Leak(population));
-    digital_leak_of_.push_back(config_.DigitalLeak(population));
-  }
-}
-
-void SerialInputs::Reserve(int64_t rows, SerialStorage* storage) {
-  storage_ = storage;
-  if (plan_.empty()) return;
-  Grow(&storage->x, rows * plan_.x_size);
-  Grow(&storage->planes, rows * plan_.units);
-  if (has_leak_) Grow(&storage->digital, rows * static_cast<int64_t>(plan_.blocks.size()));
-  const int64_t terms = has_leak_ ? rows * plan_.terms : mode_.planes();
-  if (mode_.kind == ReadKind::kStepped) {
-    Grow(&storage->leaks, terms);
-    if (!has_leak_) std::fill_n(storage->leaks.begin(), terms, 0.0);
-  } else {
-    Grow(&storage->limits, terms);
-    if (!has_leak_) std::fill_n(storage->limits.begin(), terms, static_cast<uint32_t>(config_.adc_max()));
-  }
-}
-
-void SerialInputs::PackRow(int64_t row, const int8_t* codes) noexcept {
-  for (size_t b = 0; b < plan_.blocks.size(); ++b) {
-    int64_t digital = 0;
-    for (const SerialUnit& unit : plan_.blocks[b].units) {
-      digital += SetTerms(row, unit, PackUnit(row, plan_.blocks[b], unit, codes));
-    }
-    if (has_leak_) storage_->digital[row * plan_.blocks.size() + b] = digital;
-  }
-}
-
-SerialInputs::Populations SerialInputs::PackUnit(int64_t row, const SerialBlock& block, const SerialUnit& unit,
-                                                 const int8_t* codes) noexcept {
-  uint8_t* x = storage_->x.data() + row * plan_.x_size + unit.x_offset;
-  const bool by_sign = config_.input_coding == InputCoding::kSignMagnitude;
-  const int passes = by_sign ? 2 : 1;  // the positive planes, then the negative ones
-  const int planes = mode_.planes() / passes;
-  const int32_t* inputs = block.rows->inputs.data() + unit.wordlines.first;
-  uint8_t coded[kMaxWordlines];
-  Populations populations;
-  for (int pass = 0; pass < passes; ++pass) {
-    const int sign = pass == 0 ? 1 : -1;
-    for (int i = 0; i < unit.wordlines.count; ++i) {
-      const int code = codes[inputs[i]];
-      coded[i] = static_cast<uint8_t>(by_sign ? std::max(sign * code, 0) : code + config_.input_offset());
-    }
-    std::memset(coded + unit.wordlines.count, 0, 8 * unit.octets - unit.wordlines.count);
-    PackPlanes(coded, unit.octets, planes, x + 2 * pass * planes * unit.octets, populations.data() + pass * planes);
-  }
-  return populations;
-}
-
-// Decides which planes to read; with leakage also sets the unit's limits or leaks, and returns the sum over the planes
-// of what every read subtracts digitally.
-int64_t SerialInputs::SetTerms(int64_t row, const SerialUnit& unit, const Populations& populations) noexcept {
-  const int64_t term = row * plan_.terms + unit.term_offset;
-  unsigned planes = 0;
-  int64_t digital = 0;
-  for (int plane = 0; plane < mode_.planes(); ++plane) {
-    const int population = populations[plane];
-    const int64_t leak = has_leak_ ? digital_leak_of_[population] : 0;
-    const int64_t limit = config_.adc_max() - leak;  // min(sum + leak, max) - leak
-    const bool excess = mode_.kind == ReadKind::kExcess;
-    const bool matters = excess ? int64_t{population} * config_.top_level() > limit : population > 0;
-    planes |= static_cast<unsigned>(matters) << plane;
-    if (!has_leak_) continue;
-    const int64_t weight = mode_.plane_weight[plane];
-    if (mode_.kind == ReadKind::kStepped) {
-      storage_->leaks[term + plane] = leak_of_[population];
-      digital += weight * leak;
-    } else {
-      // A negative limit has a part that no unsigned lane can hold.
-      storage_->limits[term + plane] =
-          static_cast<uint32_t>(std::clamp<int64_t>(limit, 0, std::numeric_limits<uint32_t>::max()));
-      digital += weight * std::min<int64_t>(limit, 0) * (excess ? 1 : -1);
-    }
-  }
-  storage_->planes[row * plan_.units + unit.number] = static_cast<uint16_t>(planes);
-  return digital;
-}
-
 void SerialInputs::ReadPanel(const KernelTable& kernels, int64_t panel, int64_t first_row, int rows, int64_t* codes,
                              int64_t* digital) const noexcept {
   if (!plan_.HasPanel(panel)) return;
+  if (mode_.lookup > 0) ReadLanes(kernels, panel, first_row, rows, codes);
   for (int64_t g = plan_.panel_begin[panel]; g < plan_.panel_begin[panel + 1]; ++g) {
     const SerialGroup& group = plan_.groups[g];
-    for (int vector = 0; vector < group.vectors; ++vector) {
-      ReadVector(kernels, group, vector, first_row, rows, codes);
-    }
+    const int vectors = mode_.lookup > 0 ? 0 : group.vectors;
+    for (int vector = 0; vector < vectors; ++vector) ReadVector(kernels, group, vector, first_row, rows, codes);
     if (has_leak_) AddDigital(group, first_row, rows, digital);
   }
 }
@@ -150,7 +42,7 @@ bool SerialInputs::AnyPlane(const SerialUnit& unit, int64_t first_row, int rows)
 void SerialInputs::ReadVector(const KernelTable& kernels, const SerialGroup& group, int vector, int64_t first_row,
                               int rows, int64_t* codes) const noexcept {
   const SerialBlock& block = plan_.blocks[group.block];
-  const int lanes = mode_.lanes;
+  const int lanes = mode_.bitlines;
   const int64_t first_lane = group.first_lane + vector * lanes;
   const uint8_t* column = plan_.column.data() + first_lane;
   const int32_t* weight = plan_.weight.data() + first_lane;
@@ -194,9 +86,9 @@ bool SerialInputs::ReadUnits(const KernelTable& kernels, const SerialBlock& bloc
     any = true;
     const int64_t term = has_leak_ ? first_row * plan_.terms + unit.term_offset : 0;
     read->wordlines = unit.wordlines.count;
-    read->levels = plan_.levels.data() + levels + static_cast<int64_t>(unit.wordlines.first) * mode_.lanes;
+    read->levels = plan_.levels.data() + levels + static_cast<int64_t>(unit.wordlines.first) * mode_.bitlines;
     read->x = storage_->x.data() + first_row * plan_.x_size + unit.x_offset;
-    read->x_plane_stride = 2 * unit.octets;
+    read->x_plane_stride = 2 * unit.groups;
     read->planes = storage_->planes.data() + first_row * plan_.units + unit.number;
     read->limit = storage_->limits.data() + term;
     read->leak = storage_->leaks.data() + term;
@@ -205,10 +97,64 @@ bool SerialInputs::ReadUnits(const KernelTable& kernels, const SerialBlock& bloc
   return any;
 }
 
+void SerialInputs::ReadLanes(const KernelTable& kernels, int64_t panel, int64_t first_row, int rows,
+                             int64_t* codes) const noexcept {
+  alignas(64) int32_t lane_codes[kPanelWidth * kMaxLaneCodes];
+  const int64_t size = kPanelWidth * LaneCodesStride();
+  std::fill_n(lane_codes, size, 0);
+  int pending = 0;  // units in lane_codes
+  for (int64_t g = plan_.panel_begin[panel]; g < plan_.panel_begin[panel + 1]; ++g) {
+    const SerialGroup& group = plan_.groups[g];
+    LaneRead read = LaneReadOf(kernels, group, rows);
+    read.codes = lane_codes;
+    for (const SerialUnit& unit : plan_.blocks[group.block].units) {
+      read.groups = unit.groups;
+      read.levels = plan_.levels.data() + group.levels + unit.levels_offset;
+      read.x = storage_->x.data() + LanesOf(first_row, unit);
+      if (has_leak_) read.limit = storage_->lane_limits.data() + LaneLimitsOf(first_row, unit);
+      kernels.read_lanes(read);
+      if (++pending < kMaxPendingUnits) continue;
+      AddLaneCodes(lane_codes, rows, codes);
+      std::fill_n(lane_codes, size, 0);
+      pending = 0;
+    }
+  }
+  AddLaneCodes(lane_codes, rows, codes);
+}
+
+// What does not differ from unit to unit.
+LaneRead SerialInputs::LaneReadOf(const KernelTable& kernels, const SerialGroup& group, int rows) const noexcept {
+  const int64_t vector = kernels.vector_bytes;
+  LaneRead read{};
+  read.bitlines = group.vectors * mode_.bitlines;
+  read.bitline_stride = plan_.blocks[group.block].packed_levels;
+  read.x_stride = kSerialRows * mode_.row_lanes();
+  read.lanes = (rows * mode_.row_lanes() + vector - 1) / vector * vector;
+  read.limit = mode_.lane_limit.data();
+  read.limit_stride = has_leak_ ? 1 : 0;
+  read.plane_weight = mode_.lane_weight.data();
+  read.column = plan_.column.data() + group.first_lane;
+  read.weight = plan_.weight.data() + group.first_lane;
+  read.codes_stride = LaneCodesStride();
+  return read;
+}
+
+void SerialInputs::AddLaneCodes(const int32_t* lane_codes, int rows, int64_t* codes) const noexcept {
+  const int parts = mode_.row_lanes() / 4;
+  for (int column = 0; column < kPanelWidth; ++column) {
+    const int32_t* from = lane_codes + column * LaneCodesStride();
+    for (int row = 0; row < rows; ++row, from += parts) {
+      int64_t sum = 0;
+      for (int i = 0; i < parts; ++i) sum += from[i];
+      codes[row * kPanelWidth + column] += mode_.lane_sign * sum;
+    }
+  }
+}
+
 // What a read subtracts digitally is the same for every bitline but for its weight: one sum per row serves the group.
 void SerialInputs::AddDigital(const SerialGroup& group, int64_t first_row, int rows, int64_t* digital) const noexcept {
   int64_t weight[kPanelWidth] = {};
-  const int64_t end = group.first_lane + static_cast<int64_t>(group.vectors) * mode_.lanes;
+  const int64_t end = group.first_lane + static_cast<int64_t>(group.vectors) * mode_.bitlines;
   for (int64_t lane = group.first_lane; lane < end; ++lane) weight[plan_.column[lane]] += plan_.weight[lane];
   for (int row = 0; row < rows; ++row) {
     const int64_t sum = storage_->digital[(first_row + row) * plan_.blocks.size() + group.block];

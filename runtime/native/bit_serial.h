@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned_bytes.h"
 #include "kernels.h"
 #include "layer.h"
 
@@ -22,26 +23,40 @@ struct SerialMode {
   int lane_bytes;
   std::vector<int32_t> plane_weight;  // in the order in which the bit planes are driven
 
-  int lanes;  // of a vector
   Vote vote;
+  // Wordlines of a look-up if the lanes of a vector are reads, of a row of x and a plane each (lanes_kernel.h); 0 if
+  // they are bitlines (bit_serial_kernel.h).
+  int lookup;
+  int bitlines;  // of a vector; with look-ups, of a pair
+  // With look-ups, of any vector: each lane's plane weight times lane_sign, so that a signed byte holds it, or 0 for a
+  // lane without a plane; and the limit without leakage.
+  std::array<int8_t, 64> lane_weight;
+  std::array<uint8_t, 64> lane_limit;
+  int lane_sign;
 
   // With a vote or if `every_read`, the reads are computed whole, never for their excess.
-  SerialMode(const LayerConfig& config, int vector_bytes, Vote vote, bool every_read);
+  SerialMode(const LayerConfig& config, const KernelTable& kernels, Vote vote, bool every_read);
   int planes() const { return static_cast<int>(plane_weight.size()); }
+  // With look-ups, lanes of a row: a power of two.
+  int row_lanes() const { return planes() <= 4 ? 4 : planes() <= 8 ? 8 : 16; }
+  // Per row of x and unit: limits or leaks.
+  int terms() const { return lookup > 0 ? row_lanes() : planes(); }
 };
 
 // An operation unit of a row block, with its place in what is stored per row of x.
 struct SerialUnit {
   OperationUnit wordlines;
-  int octets;           // groups of 8 wordlines
-  int64_t x_offset;     // of its [plane][pattern]
-  int64_t term_offset;  // of its [plane]
-  int64_t number;       // among all units
+  int groups;             // of 8 wordlines, or of as many as a look-up takes
+  int64_t x_offset;       // of its [plane][pattern]; with look-ups [pattern][lane of a row]
+  int64_t term_offset;    // of its terms
+  int64_t number;         // among all units
+  int64_t levels_offset;  // with look-ups, of its packed levels among a bitline's
 };
 
 struct SerialBlock {
   const RowBlock* rows;
   std::vector<SerialUnit> units;
+  int64_t packed_levels;  // bytes of a bitline, with look-ups
 };
 
 // The bitlines of one row block and one panel, sorted so that lanes mostly hold consecutive outputs.  With a vote, each
@@ -49,9 +64,9 @@ struct SerialBlock {
 struct SerialGroup {
   int block;
   int replicas;
-  int vectors;         // of SerialMode::lanes
+  int vectors;         // of SerialMode::bitlines
   int64_t first_lane;  // in `column` and `weight`
-  int64_t levels;      // offset of [vector][replica][driven wordline][lane]
+  int64_t levels;      // offset of [vector][replica][driven wordline][lane]; with look-ups [bitline][packed levels]
 };
 
 // Everything that a die's bit-serial part needs; immutable once built.
@@ -95,6 +110,7 @@ class SerialBuilder {
   int PlanBlock(int block);
   void AddGroup(const Bitline* first, const Bitline* last);
   void AddLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane);
+  void PackLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane);
 
   const Layer& layer_;
   const SerialMode& mode_;
@@ -106,9 +122,10 @@ class SerialBuilder {
 
 // Memory that SerialInputs needs; only grows.
 struct SerialStorage {
-  std::vector<uint8_t> x;
+  AlignedBytes x;
   std::vector<uint16_t> planes;
   std::vector<uint32_t> limits;
+  std::vector<uint8_t> lane_limits;
   std::vector<double> leaks;
   std::vector<int64_t> digital;
 };
@@ -131,11 +148,22 @@ class SerialInputs {
   Populations PackUnit(int64_t row, const SerialBlock& block, const SerialUnit& unit,
                        const int8_t* codes) noexcept;
   int64_t SetTerms(int64_t row, const SerialUnit& unit, const Populations& populations) noexcept;
+  // With look-ups, where a row's lanes of a group of wordlines begin, and its limits.
+  int64_t LanesOf(int64_t row, const SerialUnit& unit) const noexcept {
+    return kSerialRows * (row / kSerialRows * plan_.x_size + unit.x_offset) + row % kSerialRows * mode_.row_lanes();
+  }
+  int64_t LaneLimitsOf(int64_t row, const SerialUnit& unit) const noexcept {
+    return kSerialRows * (row / kSerialRows * plan_.terms + unit.term_offset) + row % kSerialRows * mode_.row_lanes();
+  }
   void ReadVector(const KernelTable& kernels, const SerialGroup& group, int vector, int64_t first_row, int rows,
                   int64_t* codes) const noexcept;
   bool ReadUnits(const KernelTable& kernels, const SerialBlock& block, int64_t levels, int64_t first_row,
                  SerialRead* read) const noexcept;
   bool AnyPlane(const SerialUnit& unit, int64_t first_row, int rows) const noexcept;
+  void ReadLanes(const KernelTable& kernels, int64_t panel, int64_t first_row, int rows, int64_t* codes) const noexcept;
+  LaneRead LaneReadOf(const KernelTable& kernels, const SerialGroup& group, int rows) const noexcept;
+  int64_t LaneCodesStride() const noexcept { return kSerialRows * mode_.row_lanes() / 4; }  // from column to column
+  void AddLaneCodes(const int32_t* lane_codes, int rows, int64_t* codes) const noexcept;
   void AddDigital(const SerialGroup& group, int64_t first_row, int rows, int64_t* digital) const noexcept;
 
   const LayerConfig& config_;

@@ -12,44 +12,11 @@
 namespace rcompile {
 namespace {
 
-constexpr int kVectorBytes = RCOMPILE_VECTOR_BYTES;
 constexpr int kPatterns = 16;
 constexpr int kSegment = 128;  // wordlines whose tables fit the first level cache
 constexpr int kSegmentGroups = kSegment / 4;
 constexpr int kMaxPlanes = 16;
 constexpr int kMaxSerialRows = 64;
-
-// Real holds twice the sum of a vote group's codes, and a half, exactly.
-template <class T>
-struct LaneTypes;
-template <>
-struct LaneTypes<uint8_t> {
-  typedef uint8_t Vector __attribute__((vector_size(kVectorBytes)));
-  typedef uint16_t Wide __attribute__((vector_size(kVectorBytes)));
-  using WideLane = uint16_t;
-  using SignedWideLane = int16_t;
-  using Real = float;
-};
-template <>
-struct LaneTypes<uint16_t> {
-  typedef uint16_t Vector __attribute__((vector_size(kVectorBytes)));
-  typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
-  using WideLane = uint32_t;
-  using SignedWideLane = int32_t;
-  using Real = float;
-};
-template <>
-struct LaneTypes<uint32_t> {
-  typedef uint32_t Vector __attribute__((vector_size(kVectorBytes)));
-  typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
-  using WideLane = uint64_t;
-  using SignedWideLane = int64_t;
-  using Real = double;
-};
-template <class T>
-using Vector = typename LaneTypes<T>::Vector;
-template <class T>
-constexpr int kLanesOf = kVectorBytes / sizeof(T);
 
 template <class Isa, class T>
 inline __attribute__((always_inline)) Vector<T> AddLanes(const Vector<T>& a, const Vector<T>& b) {
@@ -68,9 +35,7 @@ Vector<T> LoadLevels(const uint8_t* levels) {
 }
 template <>
 Vector<uint8_t> LoadLevels<uint8_t>(const uint8_t* levels) {
-  Vector<uint8_t> v;
-  std::memcpy(&v, levels, sizeof v);
-  return v;
+  return LoadVector<Vector<uint8_t>>(levels);
 }
 
 // table[group][pattern]: sum of the levels of the group's wordlines whose bit is set.

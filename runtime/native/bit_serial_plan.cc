@@ -26,25 +26,34 @@ std::vector<int32_t> PlaneWeights(const LayerConfig& config) {
 
 }  // namespace
 
-SerialMode::SerialMode(const LayerConfig& config, int vector_bytes, Vote voted, bool every_read)
+SerialMode::SerialMode(const LayerConfig& config, const KernelTable& kernels, Vote voted, bool every_read)
     : plane_weight(PlaneWeights(config)), vote(voted) {
   const int64_t largest_sum = config.active_rows * config.top_level();
   const bool wide_adc = static_cast<double>(config.adc_max()) >= kWideAdc * static_cast<double>(largest_sum);
   const bool may_skip = wide_adc && !every_read && vote == Vote::kNone;
   kind = config.adc_step_levels != 1 ? ReadKind::kStepped : may_skip ? ReadKind::kExcess : ReadKind::kClipped;
   lane_bytes = kind == ReadKind::kClipped && config.adc_max() <= 255 ? 1 : largest_sum <= 65535 ? 2 : 4;
-  lanes = vector_bytes / lane_bytes;
+  lookup = lane_bytes == 1 && vote == Vote::kNone && config.cell_bits <= 2 ? kernels.lookup : 0;
+  bitlines = lookup > 0 ? 2 : kernels.vector_bytes / lane_bytes;
+  lane_sign = config.input_coding == InputCoding::kOffset ? -1 : 1;
+  lane_limit.fill(static_cast<uint8_t>(config.adc_max()));
+  for (size_t lane = 0; lane < lane_weight.size(); ++lane) {
+    const int plane = static_cast<int>(lane) % row_lanes();
+    lane_weight[lane] = static_cast<int8_t>(plane < planes() ? lane_sign * plane_weight[plane] : 0);
+  }
 }
 
 int SerialBuilder::PlanBlock(int block) {
   plan_block_.resize(layer_.row_blocks().size(), -1);
   if (plan_block_[block] >= 0) return plan_block_[block];
-  SerialBlock planned{&layer_.row_blocks()[block], {}};
+  SerialBlock planned{&layer_.row_blocks()[block], {}, 0};
+  const int width = mode_.lookup > 0 ? mode_.lookup : 8;
   for (const OperationUnit& wordlines : planned.rows->units) {
-    const int octets = (wordlines.count + 7) / 8;
-    planned.units.push_back({wordlines, octets, plan_.x_size, plan_.terms, plan_.units});
-    plan_.x_size += int64_t{2} * octets * mode_.planes();
-    plan_.terms += mode_.planes();
+    const int groups = (wordlines.count + width - 1) / width;
+    planned.units.push_back({wordlines, groups, plan_.x_size, plan_.terms, plan_.units, planned.packed_levels});
+    plan_.x_size += groups * (mode_.lookup > 0 ? mode_.row_lanes() : 2 * mode_.planes());
+    planned.packed_levels += groups * PackedLevels(mode_.lookup);
+    plan_.terms += mode_.terms();
     ++plan_.units;
   }
   plan_.blocks.push_back(std::move(planned));
@@ -80,24 +89,25 @@ void SerialBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>&
 
 void SerialBuilder::AddGroup(const Bitline* first, const Bitline* last) {
   const int64_t count = last - first;
-  const int lanes = mode_.lanes;
-  const int64_t wordlines = static_cast<int64_t>(plan_.blocks[first->block].rows->wordlines.size());
-  const int vectors = static_cast<int>((count + lanes - 1) / lanes);
+  const SerialBlock& block = plan_.blocks[first->block];
+  const int64_t wordlines = static_cast<int64_t>(block.rows->wordlines.size());
+  const int vectors = static_cast<int>((count + mode_.bitlines - 1) / mode_.bitlines);
+  const int64_t lanes = int64_t{vectors} * mode_.bitlines;
   const SerialGroup group{first->block, first->replicas, vectors, static_cast<int64_t>(plan_.column.size()),
                           static_cast<int64_t>(plan_.levels.size())};
   plan_.groups.push_back(group);
-  plan_.column.resize(group.first_lane + vectors * lanes);
-  plan_.weight.resize(group.first_lane + vectors * lanes);
-  plan_.levels.resize(group.levels + vectors * group.replicas * wordlines * lanes);
+  plan_.column.resize(group.first_lane + lanes);
+  plan_.weight.resize(group.first_lane + lanes);
+  plan_.levels.resize(group.levels + lanes * (mode_.lookup > 0 ? block.packed_levels : group.replicas * wordlines));
   for (int64_t i = 0; i < count; ++i) {
     plan_.column[group.first_lane + i] = static_cast<uint8_t>(first[i].output % kPanelWidth);
     plan_.weight[group.first_lane + i] = first[i].weight;
-    AddLevels(group, first[i], i);
+    mode_.lookup > 0 ? PackLevels(group, first[i], i) : AddLevels(group, first[i], i);
   }
 }
 
 void SerialBuilder::AddLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane) {
-  const int lanes = mode_.lanes;
+  const int lanes = mode_.bitlines;
   const int64_t wordlines = static_cast<int64_t>(plan_.blocks[group.block].rows->wordlines.size());
   const int64_t vector = lane / lanes;
   for (int r = 0; r < group.replicas; ++r) {
@@ -105,6 +115,19 @@ void SerialBuilder::AddLevels(const SerialGroup& group, const Bitline& bitline, 
     uint8_t* to = plan_.levels.data() + group.levels + (vector * group.replicas + r) * wordlines * lanes +
                   LanePosition(static_cast<int>(lane % lanes), lanes);
     for (int64_t w = 0; w < wordlines; ++w) to[w * lanes] = from[w * bitline.stride];
+  }
+}
+
+void SerialBuilder::PackLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane) {
+  const SerialBlock& block = plan_.blocks[group.block];
+  uint8_t* const packed = plan_.levels.data() + group.levels + lane * block.packed_levels;
+  for (const SerialUnit& unit : block.units) {
+    const uint8_t* from = levels_.data() + bitline.levels + unit.wordlines.first * bitline.stride;
+    for (int i = 0; i < unit.wordlines.count; ++i) {
+      const int in_group = i % mode_.lookup;
+      uint8_t* to = packed + unit.levels_offset + i / mode_.lookup * PackedLevels(mode_.lookup) + in_group / 4;
+      *to = static_cast<uint8_t>(*to | from[i * bitline.stride] << 2 * (in_group % 4));
+    }
   }
 }
 

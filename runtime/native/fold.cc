@@ -69,8 +69,8 @@ Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const Fold
       panel_count_((config_.outputs + kPanelWidth - 1) / kPanelWidth),
       panel_size_(Quads(config_) * 4 * kPanelWidth),
       folded_(std::make_shared<FoldedLayer>(
-          SerialMode(config_, kernels_.vector_bytes, Vote::kNone, options.force_bit_serial),
-          SerialMode(config_, kernels_.vector_bytes, VoteInReads(combiner), true))),
+          SerialMode(config_, kernels_, Vote::kNone, options.force_bit_serial),
+          SerialMode(config_, kernels_, VoteInReads(combiner), true))),
       single_(layer, folded_->single.mode),
       voted_(layer, folded_->voted.mode),
       resolver_(layer),

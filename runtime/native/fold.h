@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <vector>
 
+#include "aligned_bytes.h"
 #include "bit_serial.h"
 #include "faults.h"
 #include "kernels.h"
@@ -14,21 +14,6 @@
 #include "vote.h"
 
 namespace rcompile {
-
-// Uninitialized memory on cache line boundaries.
-class AlignedBytes {
- public:
-  AlignedBytes() = default;
-  explicit AlignedBytes(size_t size) : data_(static_cast<uint8_t*>(::operator new(size, kAlignment))) {}
-  uint8_t* data() const { return data_.get(); }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(uint8_t* data) const { ::operator delete(data, kAlignment); }
-  };
-  std::unique_ptr<uint8_t, Free> data_;
-};
 
 // Effective weights of kPanelWidth outputs: w + 128 = low + 256 * (high - 128), high null where w fits a byte.
 struct WeightPanel {

@@ -120,6 +120,28 @@ struct SerialRead {
   int64_t codes_weight;
 };
 
+// One operation unit, read on bitlines one after the other.  A lane is a read, of one row of x and one plane: each row
+// has equally many lanes, the last ones without a plane if need be.
+struct LaneRead {
+  int bitlines;  // an even number
+  int groups;    // of KernelTable::lookup wordlines
+  const uint8_t* levels;  // [bitline][group][PackedLevels(lookup)]
+  int64_t bitline_stride;
+  const uint8_t* x;  // [group][lane]: pattern of input bits
+  int64_t x_stride;  // from group to group
+  int64_t lanes;     // a whole number of vectors
+  const uint8_t* limit;  // [lane]; of every vector alike if limit_stride is 0, else that is 1
+  int64_t limit_stride;
+  const int8_t* plane_weight;  // [lane] of any vector
+  const uint8_t* column;       // of each bitline
+  const int32_t* weight;       // of each bitline
+  int32_t* codes;              // [column][lane / 4]: added to, weight times the sum of four lanes
+  int64_t codes_stride;
+};
+
+// Levels of two bits, four wordlines a byte, the first wordline lowest: bytes of so many wordlines.
+constexpr int PackedLevels(int wordlines) { return (wordlines + 3) / 4; }
+
 // The sums of even and odd positions are widened apart, so that neighbours in `levels` are half a vector away in
 // `codes`.
 constexpr int LanePosition(int lane, int lanes) { return lane < lanes / 2 ? 2 * lane : 2 * (lane - lanes / 2) + 1; }
@@ -147,6 +169,8 @@ struct KernelTable {
   void (*finish_wide)(const Epilogue&, const int32_t* acc, const WideTerms&);
   void (*read)(const SerialRead&);        // without a vote
   void (*read_voted)(const SerialRead&);  // with one
+  void (*read_lanes)(const LaneRead&);    // without a vote, for sums that a byte holds or saturates at
+  int lookup;                             // wordlines that read_lanes looks up at once; 0: there is no read_lanes
   // codes[row][column[lane]] += weight[lane] * lane_codes[row][lane]; `codes` has row stride kPanelWidth.
   void (*scatter)(const int64_t* lane_codes, int lanes, int rows, const uint8_t* column, const int32_t* weight,
                   int64_t* codes);

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 32
+#include "lanes_kernel.h"
 #include "voted_kernel.h"
 
 namespace rcompile {
@@ -10,6 +11,22 @@ struct Avx2 {
   static inline __attribute__((always_inline)) Vector<uint8_t> AddSaturated(const Vector<uint8_t>& a,
                                                                             const Vector<uint8_t>& b) {
     return (Vector<uint8_t>)_mm256_adds_epu8((__m256i)a, (__m256i)b);
+  }
+  static constexpr int kLookup = 4;
+  static inline __attribute__((always_inline)) Vector<uint8_t> Table(const uint8_t* levels) {
+    return (Vector<uint8_t>)_mm256_broadcastsi128_si256(LoadVector<__m128i>(kQuadSums.sums[*levels]));
+  }
+  static inline __attribute__((always_inline)) Vector<uint8_t> LookUp(const Vector<uint8_t>& table,
+                                                                      const Vector<uint8_t>& patterns) {
+    return (Vector<uint8_t>)_mm256_shuffle_epi8((__m256i)table, (__m256i)patterns);
+  }
+  static inline __attribute__((always_inline)) LaneCodes Dot(const Vector<uint8_t>& values,
+                                                             const Vector<uint8_t>& weights) {
+    const __m256i v = (__m256i)values, w = (__m256i)weights;
+    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(v, _mm256_set1_epi16(255)),
+                                           _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(v, 8), _mm256_srai_epi16(w, 8));
+    return (LaneCodes)_mm256_add_epi32(even, odd);
   }
 };
 
@@ -76,7 +93,8 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 extern const KernelTable kAvx2Kernels;
 const KernelTable kAvx2Kernels = {
     "avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
-    Multiply, Finish, FinishWide, ReadSerial<Avx2>, ReadVoted<Avx2>, Scatter,
+    Multiply, Finish, FinishWide, ReadSerial<Avx2>, ReadVoted<Avx2>,
+    ReadLanes<Avx2>, Avx2::kLookup, Scatter,
 };
 
 }  // namespace rcompile

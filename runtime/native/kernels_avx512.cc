@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 64
+#include "lanes_kernel.h"
 #include "voted_kernel.h"
 
 namespace rcompile {
@@ -10,6 +11,18 @@ struct Avx512 {
   static inline __attribute__((always_inline)) Vector<uint8_t> AddSaturated(const Vector<uint8_t>& a,
                                                                             const Vector<uint8_t>& b) {
     return (Vector<uint8_t>)_mm512_adds_epu8((__m512i)a, (__m512i)b);
+  }
+  static constexpr int kLookup = 4;
+  static inline __attribute__((always_inline)) Vector<uint8_t> Table(const uint8_t* levels) {
+    return (Vector<uint8_t>)_mm512_broadcast_i32x4(LoadVector<__m128i>(kQuadSums.sums[*levels]));
+  }
+  static inline __attribute__((always_inline)) Vector<uint8_t> LookUp(const Vector<uint8_t>& table,
+                                                                      const Vector<uint8_t>& patterns) {
+    return (Vector<uint8_t>)_mm512_shuffle_epi8((__m512i)table, (__m512i)patterns);
+  }
+  static inline __attribute__((always_inline)) LaneCodes Dot(const Vector<uint8_t>& values,
+                                                             const Vector<uint8_t>& weights) {
+    return (LaneCodes)_mm512_dpbusd_epi32(_mm512_setzero_si512(), (__m512i)values, (__m512i)weights);
   }
 };
 
@@ -57,10 +70,21 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 
 }  // namespace
 
+// kernels_avx512vbmi.cc
+void ReadLanesVbmi(const LaneRead& read);
+
 extern const KernelTable kAvx512Kernels;
 const KernelTable kAvx512Kernels = {
     "avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
-    Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>, Scatter,
+    Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>,
+    ReadLanes<Avx512>, Avx512::kLookup, Scatter,
+};
+
+extern const KernelTable kAvx512VbmiKernels;
+const KernelTable kAvx512VbmiKernels = {
+    "avx512vbmi", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>,
+    ReadLanesVbmi, 6, Scatter,
 };
 
 }  // namespace rcompile

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "vectors.h"
 
 namespace rcompile {
 namespace {
@@ -46,19 +47,12 @@ struct Bitlines {
 };
 constexpr int kBitlines = 32;
 
-template <class Vector>
-inline Vector Load(const void* from) {
-  Vector v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
 // `count` is at most 256, so that 16 bits hold the sums.
 void AddChunk(const uint8_t* levels, int64_t cols, const int32_t* wordlines, int count, uint32_t* sums) {
   using Chunk = Bitlines<kBitlines>;
   Chunk::Sums partial = {};
   for (int i = 0; i < count; ++i) {
-    partial += __builtin_convertvector(Load<Chunk::Levels>(levels + wordlines[i] * cols), Chunk::Sums);
+    partial += __builtin_convertvector(LoadVector<Chunk::Levels>(levels + wordlines[i] * cols), Chunk::Sums);
   }
   for (int j = 0; j < kBitlines; ++j) sums[j] += partial[j];
 }
@@ -88,11 +82,11 @@ void AccumulateChunk(const uint8_t* levels, int64_t cols, const uint8_t* flip, c
     multiplier[j] = run.multiplier;
     offset[j] = run.offset;
   }
-  const Levels mask = Load<Levels>(flip);
+  const Levels mask = LoadVector<Levels>(flip);
   for (int i = 0; i < driven.count; ++i) {
-    const Levels level = Load<Levels>(levels + driven.wordlines[i] * cols) ^ mask;
+    const Levels level = LoadVector<Levels>(levels + driven.wordlines[i] * cols) ^ mask;
     int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth;
-    const Weights sum = Load<Weights>(target) + __builtin_convertvector(level, Weights) * multiplier - offset;
+    const Weights sum = LoadVector<Weights>(target) + __builtin_convertvector(level, Weights) * multiplier - offset;
     std::memcpy(target, &sum, sizeof sum);
   }
 }

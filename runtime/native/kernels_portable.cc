@@ -31,7 +31,8 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 extern const KernelTable kPortableKernels;
 const KernelTable kPortableKernels = {
     "portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
-    Multiply, Finish, FinishWide, ReadSerial<Portable>, ReadVoted<Portable>, Scatter,
+    Multiply, Finish, FinishWide, ReadSerial<Portable>, ReadVoted<Portable>,
+    nullptr, 0, Scatter,
 };
 
 }  // namespace rcompile

@@ -73,11 +73,7 @@ Product::Product(const Layer& layer, const FoldedLayer& folded, const KernelTabl
               SerialInputs(layer, folded.voted.mode, folded.voted.plan)} {}
 
 void Product::ReserveWorkspace() {
-  const size_t size = static_cast<size_t>(args_.rows * code_stride_);
-  if (workspace_.codes_size < size) {
-    workspace_.codes = AlignedBytes(size);
-    workspace_.codes_size = size;
-  }
+  workspace_.codes.Reserve(static_cast<size_t>(args_.rows * code_stride_));
   if (static_cast<int64_t>(workspace_.rows.size()) < args_.rows) workspace_.rows.resize(args_.rows);
   for (size_t part = 0; part < serial_.size(); ++part) serial_[part].Reserve(args_.rows, &workspace_.serial[part]);
 }

@@ -15,7 +15,6 @@ namespace rcompile {
 // Memory that one product needs; only grows.
 struct Workspace {
   AlignedBytes codes;  // [row][code_stride]
-  size_t codes_size = 0;
   std::vector<QuantizedRow> rows;
   std::array<SerialStorage, 2> serial;  // of a folded layer's single and voted part
 };

@@ -124,11 +124,12 @@ def compiled(
     combiner: Combining | None = None,
     edit: Callable[[Tiles], None] = lambda tiles: None,
     pack_cells: bool = False,
+    bias: bool = True,
 ) -> Iterator[Bundle]:
     """A bundle of one linear, its placement shuffled or plain; with replicas if there is a combiner."""
     folder = Path(tempfile.mkdtemp())
     try:
-        model = linear_model(folder / "linear.onnx", inputs, outputs, seed)
+        model = linear_model(folder / "linear.onnx", inputs, outputs, seed, bias)
         graph = read_model(model)
         (linear,) = find_linears(graph).linears
         quantized = quantize(linear, target)
@@ -339,6 +340,23 @@ def test_blocks_of_rows(coding: str, rows: int) -> None:
             options = {"isa": isa, "force_bit_serial": "1"}
             (y,) = runtime.load(bundle, provider_options=options, threads=2).run(None, {"x": x})
             np.testing.assert_array_equal(y, wanted, err_msg=isa)
+
+
+@settings(max_examples=60)
+@given(targets(), st.integers(1, 150), st.integers(0, 999), st.sampled_from([None, None, 0.02, 1e-39, 9e37]))
+def test_inputs_beside_the_middle_of_two_codes(target, inputs, seed, input_scale) -> None:
+    """Where a quotient that is not rounded as a division is becomes another code; at scales whose inverse is no normal number too."""
+    rng = np.random.default_rng(seed)
+    qmax, shape = 2 ** (target.input.bits - 1) - 1, (1, 9, inputs)
+    scale = input_scale or rng.uniform(0.01, 1)
+    middles = np.clip((rng.integers(-qmax, qmax, shape) + 0.5) * scale, -3e38, 3e38).astype(np.float32)
+    x = (middles.view(np.int32) + rng.integers(-3, 4, shape, np.int32)).view(np.float32)
+    x[..., 0] = np.float32(min(qmax * scale, 3e38))  # a row's largest, which makes the scale
+    with compiled(target, inputs, 8, seed, input_scale=input_scale, bias=False) as bundle, np.errstate(over="ignore"):
+        wanted = expected(bundle, x, None, input_scale)
+        for isa in PATHS:
+            (y,) = runtime.load(bundle, provider_options={"isa": isa}).run(None, {"x": x})
+            np.testing.assert_array_equal(y.view(np.uint32), wanted.view(np.uint32), err_msg=isa)
 
 
 def test_rows_that_are_not_finite_give_nan_and_harm_no_other() -> None:

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "quantize_kernel.h"
 #include "vectors.h"
 
 namespace rcompile {
@@ -152,47 +153,6 @@ void PackPlane(const int16_t* weights, int64_t quads, uint8_t* plane) {
 void PackPanel(const int16_t* weights, int64_t quads, uint8_t* low, uint8_t* high) {
   PackPlane<0, 0>(weights, quads, low);
   if (high != nullptr) PackPlane<8, 128>(weights, quads, high);
-}
-
-// Largest magnitude as float bits: NaN and Inf compare above every finite number.
-inline uint32_t LargestMagnitude(const float* x, int64_t size) {
-  uint32_t largest = 0;
-  for (int64_t i = 0; i < size; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    bits &= 0x7FFFFFFFu;
-    largest = bits > largest ? bits : largest;
-  }
-  return largest;
-}
-
-QuantizedRow QuantizeRow(const RowQuantization& how, const float* __restrict x, int8_t* __restrict codes) {
-  constexpr uint32_t kInfinity = 0x7F800000u;
-  constexpr float kSmallestScale = 0x1p-126f;
-  constexpr float kRounder = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
-  const uint32_t bits = LargestMagnitude(x, how.size);
-  if (bits >= kInfinity) {
-    std::memset(codes, 0, how.size);
-    return {__builtin_nanf(""), 0};
-  }
-  float scale = how.static_scale;
-  if (scale == 0) {
-    float largest;
-    std::memcpy(&largest, &bits, sizeof largest);
-    scale = largest / how.code_max;
-    if (scale < kSmallestScale) scale = kSmallestScale;
-  }
-  const float high = how.code_max, low = -how.code_max;
-  int32_t sum = 0;
-  for (int64_t i = 0; i < how.size; ++i) {
-    float value = x[i] / scale;
-    value = value > high ? high : value;
-    value = value < low ? low : value;
-    const int32_t code = static_cast<int32_t>((value + kRounder) - kRounder);
-    codes[i] = static_cast<int8_t>(code);
-    sum += code;
-  }
-  return {scale, sum};
 }
 
 // 128 * sum(x) undoes the packed weights' excess of 128.

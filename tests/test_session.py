@@ -17,6 +17,7 @@ from rcompile import compile_model
 from rcompile.bundle import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
 from runtime.library import PROVIDER, device
+from runtime.session import quiet_options
 
 
 @pytest.fixture
@@ -44,6 +45,29 @@ def test_every_linear_runs_on_the_provider(bundle: Path) -> None:
     }
     assert on_crossbars == {node.name for layer in session.bundle.manifest.layers for node in layer.nodes}
     assert len(on_crossbars) == 3
+
+
+def test_norms_stay_apart_from_the_sums_that_they_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime's fusion of the two is the slower and the less exact."""
+    constants = {
+        "weight": np.eye(40, dtype=np.float32),
+        "scale": np.ones(40, np.float32),
+        "shift": np.zeros(40, np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["product"]),
+        helper.make_node("Add", ["product", "x"], ["sum"]),
+        helper.make_node("LayerNormalization", ["sum", "scale", "shift"], ["y"]),
+    ]
+    shape = (TensorProto.FLOAT, ["b", "t", 40])
+    model = save_model(tmp_path / "norm.onnx", nodes, constants, {"x": shape}, {"y": shape})
+    compile_model(model, "reram128x128", tmp_path / "bundle")
+    options = quiet_options()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    monkeypatch.setattr("runtime.session.quiet_options", lambda: options)
+    runtime.load(tmp_path / "bundle")
+    ran = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph.node]
+    assert ran == ["CrossbarMatMul", "Add", "LayerNormalization"]
 
 
 def test_a_model_of_crossbars_alone_needs_no_cpu_provider(linear_onnx: Path, tmp_path: Path) -> None:

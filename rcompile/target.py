@@ -6,22 +6,21 @@ A target is a TOML file (`targets/*.toml` ships some). Units are in the key name
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from rcompile.canonical import canonical_json
+from rcompile.effects import Effects
 from rcompile.errors import UsageError
+from rcompile.section import Section, key
 
 Encoding = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
 InputScale = Literal["dynamic", "static"]
 Combiner = Literal["cell", "median", "mean", "select"]
 Combining = Literal["none", "cell", "median", "mean", "select"]
-
-
-def _key(description: str, unit: str = "1", **limits: Any) -> Any:
-    return Field(description=description, json_schema_extra={"unit": unit}, **limits)
 
 
 def check_rates(sa0: float, sa1: float) -> None:
@@ -32,53 +31,49 @@ def check_rates(sa0: float, sa1: float) -> None:
         )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Crossbar(_Section):
+class Crossbar(Section):
     """One physical array."""
 
-    rows: Annotated[int, _key("wordlines of one crossbar", "wordlines", ge=1, le=4096)]
-    cols: Annotated[int, _key("bitlines of one crossbar", "bitlines", ge=1, le=4096)]
-    active_rows: Annotated[int, _key("wordlines driven in one read: the operation unit", "wordlines", ge=1, le=4096)]
+    rows: Annotated[int, key("wordlines of one crossbar", "wordlines", ge=1, le=4096)]
+    cols: Annotated[int, key("bitlines of one crossbar", "bitlines", ge=1, le=4096)]
+    active_rows: Annotated[int, key("wordlines driven in one read: the operation unit", "wordlines", ge=1, le=4096)]
 
 
-class Cell(_Section):
+class Cell(Section):
     """One ReRAM device."""
 
-    bits: Annotated[int, _key("bits held by one cell", "bit", ge=1, le=4)]
+    bits: Annotated[int, key("bits held by one cell", "bit", ge=1, le=4)]
     g_hrs_siemens: Annotated[
-        float, _key("conductance of level 0, the high-resistance state", "S", ge=0, lt=1, allow_inf_nan=False)
+        float, key("conductance of level 0, the high-resistance state", "S", ge=0, lt=1, allow_inf_nan=False)
     ]
     g_lrs_siemens: Annotated[
-        float, _key("conductance of the top level, the low-resistance state", "S", gt=0, lt=1, allow_inf_nan=False)
+        float, key("conductance of the top level, the low-resistance state", "S", gt=0, lt=1, allow_inf_nan=False)
     ]
-    read_voltage_volt: Annotated[float, _key("voltage of a driven wordline", "V", gt=0, le=5, allow_inf_nan=False)]
+    read_voltage_volt: Annotated[float, key("voltage of a driven wordline", "V", gt=0, le=5, allow_inf_nan=False)]
 
 
-class Weights(_Section):
+class Weights(Section):
     """How weight codes become cells."""
 
-    bits: Annotated[int, _key("bits of a weight code", "bit", ge=2, le=8)]
+    bits: Annotated[int, key("bits of a weight code", "bit", ge=2, le=8)]
     encoding: Annotated[
         Encoding,
-        _key("`offset`: digits of q + 2^(bits-1); `differential`: magnitudes on a positive and a negative bitline"),
+        key("`offset`: digits of q + 2^(bits-1); `differential`: magnitudes on a positive and a negative bitline"),
     ]
     column_inversion: Annotated[
-        bool, _key("store top - level on bitlines whose level sum exceeds half of full scale (ISAAC)")
+        bool, key("store top - level on bitlines whose level sum exceeds half of full scale (ISAAC)")
     ]
 
 
-class Inputs(_Section):
+class Inputs(Section):
     """How activations become wordline pulses."""
 
-    bits: Annotated[int, _key("bits of an input code", "bit", ge=2, le=8)]
-    coding: Annotated[InputCoding, _key("what the bit planes of an input code are")]
-    dac_bits: Annotated[Literal[1], _key("input bits applied per cycle", "bit")]
+    bits: Annotated[int, key("bits of an input code", "bit", ge=2, le=8)]
+    coding: Annotated[InputCoding, key("what the bit planes of an input code are")]
+    dac_bits: Annotated[Literal[1], key("input bits applied per cycle", "bit")]
     scales: Annotated[
         tuple[InputScale, ...],
-        _key(
+        key(
             "input scales that the hardware can apply: one per row at run time, or a calibrated constant",
             min_length=1,
             strict=False,
@@ -86,43 +81,43 @@ class Inputs(_Section):
     ]
 
 
-class Adc(_Section):
+class Adc(Section):
     """The analog-to-digital converter at the foot of a bitline."""
 
-    bits: Annotated[int, _key("resolution; 0 for an ideal converter that never clips", "bit", ge=0, le=16)]
+    bits: Annotated[int, key("resolution; 0 for an ideal converter that never clips", "bit", ge=0, le=16)]
     step_levels: Annotated[
-        float, _key("one code, in levels of one cell", "levels", ge=1 / 256, le=4096, allow_inf_nan=False)
+        float, key("one code, in levels of one cell", "levels", ge=1 / 256, le=4096, allow_inf_nan=False)
     ]
 
 
-class Faults(_Section):
+class Faults(Section):
     """What share of cells this technology leaves stuck; the default of `rcompile evaluate --die`."""
 
-    sa0_rate: Annotated[float, _key("cells stuck at HRS, level 0", "1", ge=0, le=1)]
-    sa1_rate: Annotated[float, _key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
+    sa0_rate: Annotated[float, key("cells stuck at HRS, level 0", "1", ge=0, le=1)]
+    sa1_rate: Annotated[float, key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
 
     def chosen(self, sa0: float | None, sa1: float | None) -> tuple[float, float]:
         """The rates (SA0, SA1) that are asked for: the target's if neither is given; one alone means that kind of fault alone."""
         return (self.sa0_rate, self.sa1_rate) if sa0 is None and sa1 is None else (sa0 or 0.0, sa1 or 0.0)
 
 
-class Vote(_Section):
+class Vote(Section):
     """How replicas can be combined; docs/hardware.md defines each combiner."""
 
     combiners: Annotated[
         tuple[Combiner, ...],
-        _key(
+        key(
             "what the periphery can do with replicas: `cell` (memory-mode readback), `median` or `mean` of the ADC codes of a read, `select` (the replica that a self-test finds least damaged)",
             strict=False,
         ),
     ] = ()
 
 
-class Target(_Section):
+class Target(Section):
     """A validated hardware description."""
 
-    name: Annotated[str, _key("name of the target", "", pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
-    description: Annotated[str, _key("one sentence of what it models", "")]
+    name: Annotated[str, key("name of the target", "", pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    description: Annotated[str, key("one sentence of what it models", "")]
     crossbar: Crossbar
     cell: Cell
     weights: Weights
@@ -130,7 +125,8 @@ class Target(_Section):
     adc: Adc
     faults: Faults
     vote: Vote = Vote()
-    sources: Annotated[dict[str, str], _key("where each number comes from, by dotted key", "")] = Field(
+    effects: Effects = Effects()
+    sources: Annotated[dict[str, str], key("where each number comes from, by dotted key", "")] = Field(
         default_factory=dict
     )
 
@@ -195,18 +191,24 @@ class TargetKey(BaseModel):
 
 
 def describe(target: Target) -> list[TargetKey]:
-    """Every hardware key with value, unit, meaning and source."""
+    """Every hardware key with value, unit, meaning and source; of the effects, those that are on."""
     rows = []
     for section in ("crossbar", "cell", "weights", "input", "adc", "faults", "vote"):
-        part = getattr(target, section)
-        for name, field in type(part).model_fields.items():
-            extra = field.json_schema_extra
-            unit = str(extra["unit"]) if isinstance(extra, dict) else ""
-            key = f"{section}.{name}"
-            value = part.model_dump(mode="json")[name]
-            rows.append(
-                TargetKey(
-                    key=key, value=value, unit=unit, meaning=field.description or "", source=target.sources.get(key, "")
-                )
-            )
+        rows += describe_section(getattr(target, section), section, target.sources)
+    for name in target.effects.names:
+        rows += describe_section(getattr(target.effects, name), f"effects.{name}", target.sources)
+    return rows
+
+
+def describe_section(part: Section, name: str, sources: Mapping[str, str]) -> list[TargetKey]:
+    """A row for each key of a section."""
+    values = part.model_dump(mode="json")
+    rows = []
+    for field, info in type(part).model_fields.items():
+        extra, dotted = info.json_schema_extra, f"{name}.{field}"
+        unit = str(extra["unit"]) if isinstance(extra, dict) else ""
+        source = sources.get(dotted, "")
+        rows.append(
+            TargetKey(key=dotted, value=values[field], unit=unit, meaning=info.description or "", source=source)
+        )
     return rows

@@ -11,14 +11,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from rcompile.effect_rules import EFFECT_CONSTRAINTS, Offending
 from rcompile.errors import BadInputError
 from rcompile.target import Target, describe
 
 # Constraints between keys. The docstring is the user's message; the value returned, if any, is what offends.
-
-
-# A constraint between keys returns the offending keys with their values; its docstring is the user's message.
-Offending = dict[str, object]
 
 
 def operation_unit_fits(target: Target) -> Offending:
@@ -55,6 +52,12 @@ def fault_rates_are_shares(target: Target) -> Offending:
     return {"faults.sa1_rate": faults.sa1_rate} if faults.sa0_rate + faults.sa1_rate > 1 else {}
 
 
+def ideal_converters_have_no_step(target: Target) -> Offending:
+    """an ideal converter (adc.bits = 0) gives the sum itself: step_levels must be 1."""
+    adc = target.adc
+    return {"adc.step_levels": adc.step_levels} if adc.bits == 0 and adc.step_levels != 1 else {}
+
+
 def sources_name_keys(target: Target) -> Offending:
     """a source must name a key of this target, written section.key."""
     known = {row.key for row in describe(target)}
@@ -67,7 +70,9 @@ CONSTRAINTS: tuple[Callable[[Target], Offending], ...] = (
     lrs_conducts_more,
     leakage_is_small,
     fault_rates_are_shares,
+    ideal_converters_have_no_step,
     sources_name_keys,
+    *EFFECT_CONSTRAINTS,
 )
 
 

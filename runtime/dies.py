@@ -1,102 +1,98 @@
-"""Dies: which cells of a chip are stuck.
-
-A virtual die is a seed and two rates; a cell's fate is a hash of (seed, tile, row, col), the same here and in the native kernels
-(docs/hardware.md). A measured die is a map read from a file.
-"""
+"""Dies: a chip's stuck cells and physics, virtual (a seed, rates and effects) or measured (a map read from a file)."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rcompile.bundle import Bundle
+from rcompile.effects import Effects
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import U8
 from rcompile.manifest import LayerEntry
 from rcompile.packing import pack
-from rcompile.target import check_rates
+from rcompile.target import Target, check_rates
+from runtime.device import Devices, devices
+from runtime.faults import Fault, fault_map
 
-U32 = npt.NDArray[np.uint32]
-
-
-class Fault(IntEnum):
-    """The state of a cell. SA0: stuck at the high-resistance state, reads level 0. SA1: stuck at the low-resistance state, reads the top level."""
-
-    GOOD = 0
-    SA0 = 1
-    SA1 = 2
+NO_EFFECTS = Effects()
+# Of these a measured die knows better.
+STUCK_BY_MAP = ("endurance", "clusters", "lines", "stuck_between")
 
 
 @dataclass(frozen=True)
 class Die:
-    """A virtual die. sa0, sa1: share of cells stuck at level 0 and at the top level. Raises UsageError for rates that are no shares."""
+    """A virtual die. sa0, sa1: share of cells stuck at level 0 and at the top level. effects: what else is not ideal.
+
+    Raises UsageError for rates that are no shares.
+    """
 
     seed: int = 0
     sa0: float = 0.0
     sa1: float = 0.0
+    effects: Effects = NO_EFFECTS
 
     def __post_init__(self) -> None:
         # NumPy's scalars are welcome, and plain numbers from here on.
         for name, kind in (("seed", int), ("sa0", float), ("sa1", float)):
             object.__setattr__(self, name, kind(getattr(self, name)))
-        if not 0 <= self.seed < 1 << 64:
-            raise UsageError(f"die seed {self.seed} is not in 0 .. 2^64 - 1.")
+        _check_seed(self.seed)
         check_rates(self.sa0, self.sa1)
 
-    def faults(self, entry: LayerEntry, rows: int, cols: int) -> U8:
+    def devices(self, target: Target) -> Devices:
+        """The die's physics in numbers."""
+        return devices(self.effects, target, self.sa0, self.sa1)
+
+    def faults(self, entry: LayerEntry, target: Target) -> U8:
         """The fault of each cell of a layer: u8 [T, rows, cols] of `Fault`."""
-        return np.stack([fault_map(self, entry.first_tile + t, rows, cols) for t in range(entry.tiles)])
+        found, array = self.devices(target), target.crossbar
+        maps = [
+            fault_map(found, self.seed, entry.first_tile + t, array.rows, array.cols, target.top_level)
+            for t in range(entry.tiles)
+        ]
+        return np.stack(maps)
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredDie:
-    """A die whose stuck cells are known. maps: u8 [T, rows, cols] of `Fault` by layer; layers without a map have no faults."""
+    """A die whose stuck cells are known. maps: u8 [T, rows, cols] of `Fault` by layer; layers without a map have no faults.
+
+    seed: of what its effects draw. Raises UsageError for effects that would make cells stick.
+    """
 
     maps: dict[str, U8]
+    seed: int = 0
+    effects: Effects = NO_EFFECTS
 
-    def faults(self, entry: LayerEntry, rows: int, cols: int) -> U8:
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        if sticking := [name for name in STUCK_BY_MAP if getattr(self.effects, name)]:
+            raise UsageError(
+                f"a measured die's stuck cells are those of its map: turn off {', '.join(sticking)} (`--effect none` turns off all effects)."
+            )
+
+    def devices(self, target: Target) -> Devices:
+        """The die's physics in numbers."""
+        return devices(self.effects, target)
+
+    def faults(self, entry: LayerEntry, target: Target) -> U8:
         """The fault of each cell of a layer: u8 [T, rows, cols] of `Fault`."""
-        return self.maps.get(entry.name, np.zeros((entry.tiles, rows, cols), np.uint8))
+        shape = (entry.tiles, target.crossbar.rows, target.crossbar.cols)
+        return self.maps.get(entry.name, np.zeros(shape, np.uint8))
 
 
-def _mix64(z: int) -> int:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
-    mask = (1 << 64) - 1
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-    return z ^ (z >> 31)
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 1 << 64:
+        raise UsageError(f"die seed {seed} is not in 0 .. 2^64 - 1.")
 
 
-def _mix32(x: U32) -> U32:
-    """lowbias32, a bijection of 32-bit words with low bias (Wellons, 2018)."""
-    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
-
-
-def fault_map(die: Die, tile: int, rows: int, cols: int) -> U8:
-    """The fault of each cell of one tile, by its bundle-wide number: u8 [rows, cols] of `Fault`."""
-    mask = (1 << 64) - 1
-    key = _mix64(die.seed ^ _mix64((tile + 0x9E3779B97F4A7C15) & mask))
-    cell = np.arange(rows * cols, dtype=np.uint32).reshape(rows, cols)
-    word = _mix32(_mix32(cell ^ np.uint32(key & 0xFFFFFFFF)) ^ np.uint32(key >> 32)).astype(np.uint64)
-    below, above = int(die.sa1 * 2**32), (1 << 32) - int(die.sa0 * 2**32)
-    return np.where(word < below, Fault.SA1, np.where(word >= above, Fault.SA0, Fault.GOOD)).astype(np.uint8)
-
-
-def apply_faults(levels: U8, faults: U8, top_level: int) -> U8:
-    """The levels that the cells really have."""
-    return np.where(faults == Fault.SA1, top_level, np.where(faults == Fault.SA0, 0, levels)).astype(np.uint8)
-
-
-def read_die(path: str | Path, bundle: Bundle) -> MeasuredDie:
-    """A die from a safetensors or .npz file: one u8 array [T, rows, cols] a layer, named as the layer; 0 good, 1 SA0, 2 SA1.
+def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, seed: int = 0) -> MeasuredDie:
+    """A die from a safetensors or .npz file: one u8 array [T, rows, cols] a layer, named as the layer, of `Fault`: 0 good, 1 SA0, 2 SA1, 16 + L stuck at
+    level L. effects, seed: of the die.
 
     Raises BadInputError for an unknown layer, a wrong shape or another value.
     """
@@ -111,7 +107,7 @@ def read_die(path: str | Path, bundle: Bundle) -> MeasuredDie:
             maps = load_file(path)
     except Exception as error:  # safetensors, zipfile and numpy each raise their own
         raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
-    array = bundle.manifest.target.crossbar
+    array, top = bundle.manifest.target.crossbar, bundle.manifest.target.top_level
     for name, faults in maps.items():
         entry = bundle.manifest.layer(name)
         shape = (entry.tiles, array.rows, array.cols)
@@ -119,36 +115,56 @@ def read_die(path: str | Path, bundle: Bundle) -> MeasuredDie:
             raise BadInputError(
                 f"fault map '{path}': layer '{name}' is {faults.dtype} {list(faults.shape)}, the bundle needs uint8 {list(shape)}."
             )
-        if (wrong := np.argwhere(faults > Fault.SA1)).size:
+        known = (faults <= Fault.SA1) | ((faults >= Fault.STUCK_AT) & (faults <= Fault.STUCK_AT + top))
+        if (wrong := np.argwhere(~known)).size:
             at = wrong[0].tolist()
             raise BadInputError(
-                f"fault map '{path}': layer '{name}' holds {faults[tuple(at)]} at {at}; 0 is good, 1 SA0, 2 SA1."
+                f"fault map '{path}': layer '{name}' holds {faults[tuple(at)]} at {at}; 0 is good, 1 SA0, 2 SA1, "
+                f"{Fault.STUCK_AT} .. {Fault.STUCK_AT + top} stuck at level 0 .. {top}."
             )
-    return MeasuredDie(maps)
+    return MeasuredDie(maps, seed, effects or NO_EFFECTS)
 
 
 def chosen_dies(
-    bundle: Bundle, sa0: float | None, sa1: float | None, seeds: Sequence[int], maps: Sequence[Path]
+    bundle: Bundle,
+    sa0: float | None,
+    sa1: float | None,
+    seeds: Sequence[int],
+    maps: Sequence[Path],
+    effects: Effects | None = None,
 ) -> list[Die | MeasuredDie]:
-    """The dies that a command line asks for: rates default to the target's, seeds to 0 where a rate is given."""
+    """The dies that a command line asks for: rates and effects default to the target's, seeds to 0 where a rate or an effect is given."""
+    target = bundle.manifest.target
     given = sa0 is not None or sa1 is not None
-    rates = bundle.manifest.target.faults.chosen(sa0, sa1)
-    virtual = [Die(seed, *rates) for seed in seeds or ([0] if given else [])]
-    return [*virtual, *(read_die(path, bundle) for path in maps)]
+    rates = target.faults.chosen(sa0, sa1)
+    chosen = target.effects if effects is None else effects
+    any_die = given or (effects is not None and not maps)
+    virtual = [Die(seed, *rates, chosen) for seed in seeds or ([0] if any_die else [])]
+    return [*virtual, *(read_die(path, bundle, chosen) for path in maps)]
 
 
-def die_options(die: Die | MeasuredDie | None) -> dict[str, str]:
+def die_options(die: Die | MeasuredDie | None, target: Target) -> dict[str, str]:
     """The execution provider's live options for a die (docs/runtime.md)."""
     if die is None:
         return {"rcompile.die": "clean"}
-    if isinstance(die, Die):
-        return {"rcompile.die": f"seed={die.seed},sa0={die.sa0!r},sa1={die.sa1!r}"}
-    return {
-        "rcompile.die": "map",
-        **{f"rcompile.fault_map.{name}": _packed(faults) for name, faults in die.maps.items()},
-    }
+    kind = "map," if isinstance(die, MeasuredDie) else ""
+    physics = die.devices(target).text()
+    options = {"rcompile.die": f"{kind}seed={die.seed}" + ("," + physics if physics else "")}
+    if isinstance(die, MeasuredDie):
+        options |= {f"rcompile.fault_map.{name}": _packed(faults, target) for name, faults in die.maps.items()}
+    return options
 
 
-def _packed(faults: U8) -> str:
-    """Base64 of two bits a cell, four cells a byte, the first in the low bits."""
-    return base64.b64encode(pack(faults.reshape(-1), 2).tobytes()).decode()
+def fault_bits(top_level: int) -> int:
+    """Bits that a cell of a fault map takes in the provider's option: 2, 4 or 8, the least that hold 0 good, 1 + L stuck at level L."""
+    return next(bits for bits in (2, 4, 8) if top_level + 1 < 1 << bits)
+
+
+def _packed(faults: U8, target: Target) -> str:
+    """Base64 of a fault map, `fault_bits` a cell, the first cell in the low bits."""
+    top, bits = target.top_level, fault_bits(target.top_level)
+    stuck = np.where(
+        faults == Fault.SA0, 1, np.where(faults == Fault.SA1, 1 + top, faults - np.uint8(Fault.STUCK_AT - 1))
+    )
+    codes = np.where(faults == Fault.GOOD, 0, stuck).astype(np.uint8)
+    return base64.b64encode(pack(codes.reshape(-1), bits).tobytes()).decode()

@@ -9,9 +9,8 @@ import numpy.typing as npt
 
 from rcompile.form import F32, I64, U8, Tiles, decode
 from rcompile.target import Combining, Target
+from runtime.chip import F64, LayerOnDie, Reading, on_grid
 from runtime.voting import operation_units, resolve
-
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,22 +60,35 @@ def leakage(popcount: I64, target: Target) -> F64:
     return np.rint(target.hrs_levels * popcount * 2.0**20) / 2.0**20
 
 
-def adc_codes(level_sum: I64, popcount: I64, target: Target) -> I64:
-    """The code of each read. level_sum: [..., bitlines], popcount: [..., 1]."""
-    codes = np.floor((level_sum + leakage(popcount, target)) / target.adc.step_levels + 0.5).astype(np.int64)
-    return np.minimum(codes, (1 << target.adc.bits) - 1) if target.adc.bits else codes
+def adc_codes(level_sum: I64 | F64, popcount: I64, target: Target) -> I64:
+    """The code of each read by the target's converter. level_sum: [..., bitlines], popcount: [..., 1]."""
+    return converted(level_sum + leakage(popcount, target), target).astype(np.int64)
+
+
+def converted(current: F64, target: Target) -> F64:
+    """Codes of currents in levels; an ideal converter gives the current itself. float64, same shape."""
+    if not target.adc.bits:
+        return current
+    return np.clip(np.floor(current / target.adc.step_levels + 0.5), 0, (1 << target.adc.bits) - 1)
 
 
 def matmul_codes(
-    codes: I64, levels: U8, tiles: Tiles, target: Target, inputs: int, outputs: int, combiner: Combining = "none"
+    codes: I64,
+    levels: U8 | F64,
+    tiles: Tiles,
+    target: Target,
+    inputs: int,
+    outputs: int,
+    combiner: Combining = "none",
+    reading: Reading | None = None,
 ) -> F64:
-    """y_int, float64 [M, outputs] holding integers (for an integer ADC step), of input codes int64 [M, inputs].
+    """y_int, float64 [M, outputs], of input codes int64 [M, inputs]; integers for whole levels and an integer ADC step.
 
-    levels: u8 [T, rows, cols], what the cells really hold: `tiles.levels` on a clean die.
+    levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
     """
     planes = bit_planes(codes, target)
     driven = planes.driven
-    code_sum, digital = np.zeros((2, len(codes), outputs), np.int64)
+    code_sum, digital = np.zeros((2, len(codes), outputs))
     place, top = tiles.placement, target.top_level
     levels = resolve(levels, place, target, combiner)
     for t in range(place.tiles):
@@ -86,11 +98,14 @@ def matmul_codes(
             weight = place.bitline_polarity[t, first].astype(np.int64) << (
                 place.bitline_slice[t, first].astype(np.int64) * target.cell.bits
             )
-            for unit in operation_units(place, t, target):
-                bits = planes.bits[:, :, place.wordline_input[t, unit]].astype(np.int64)
+            for unit, wordlines in enumerate(operation_units(place, t, target)):
+                if not wordlines.size:
+                    continue
+                bits = planes.bits[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
                 popcount = bits.sum(axis=2)[:, :, None]
-                reads = _voted_reads(bits, popcount, levels[t, unit].astype(np.int64), members, target, combiner)
-                correction = -np.floor(leakage(popcount, target) + 0.5).astype(np.int64)
+                read = _Read(bits, popcount, levels[t, wordlines], t, unit)
+                reads = _voted_reads(read, members, target, combiner, reading)
+                correction = -digital_leakage(popcount, target)
                 signed = np.where(inverted, -reads, reads)
                 extra = np.where(inverted, top * popcount - correction, correction)
                 np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
@@ -102,22 +117,60 @@ def matmul_codes(
             np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) << (target.weights.bits - 1))
     if target.input.coding == "offset":
         digital -= decode(tiles, target, inputs, outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
-    return target.adc.step_levels * code_sum.astype(np.float64) + digital.astype(np.float64)
+    return target.adc.step_levels * code_sum + digital
 
 
-def _voted_reads(bits: I64, popcount: I64, levels: I64, members: I64, target: Target, combiner: Combining) -> I64:
-    """The code of each vote group in one operation unit: [P, M, groups]. levels: [unit's rows, cols]; members: [groups, R]."""
+def digital_leakage(popcount: I64, target: Target) -> F64:
+    """What is subtracted after a read for the leakage of driven rows: whole levels, or all of it after an ideal converter."""
+    leak = leakage(popcount, target)
+    return np.floor(leak + 0.5) if target.adc.bits else leak
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """One operation unit of one tile, all planes. bits: [P, M, wordlines]. popcount: [P, M, 1]. levels: [wordlines, cols]."""
+
+    bits: I64
+    popcount: I64
+    levels: U8 | F64
+    tile: int
+    unit: int
+
+    def codes(self, cols: I64, target: Target, reading: Reading | None) -> F64:
+        """Codes of some bitlines: [P, M, bitlines]."""
+        current = self.bits @ self.levels[:, cols].astype(np.float64) + leakage(self.popcount, target)
+        if reading is None:
+            return converted(current, target)
+        current = current * reading.gain[self.tile, cols] + reading.offset[self.tile, cols]
+        planes, rows = self.bits.shape[:2]
+        codes = np.empty_like(current)
+        for p in range(planes):
+            where = (p, planes, self.unit, self.tile, cols)
+            noise = reading.noise_levels(rows, *where, self.popcount[p]) if reading.devices.has_noise else 0.0
+            codes[p] = converted(current[p] + noise, target)
+            if reading.devices.code_flip:
+                codes[p] = reading.flipped(codes[p], *where, target.adc.bits)
+        return codes
+
+
+def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combining, reading: Reading | None) -> F64:
+    """The code of each vote group in one operation unit: [P, M, groups]. members: [groups, R]."""
     if combiner not in ("median", "mean"):
-        return adc_codes(bits @ levels[:, members[:, 0]], popcount, target)
-    replicas = [adc_codes(bits @ levels[:, r], popcount, target) for r in members.T]
+        return read.codes(members[:, 0], target, reading)
+    replicas = [read.codes(r, target, reading) for r in members.T]
     if combiner == "median":
         return np.sort(replicas, axis=0)[(len(replicas) - 1) // 2]
-    return np.floor(np.sum(replicas, axis=0) / len(replicas) + 0.5).astype(np.int64)
+    mean = np.sum(replicas, axis=0) / len(replicas)
+    if target.adc.bits:
+        return np.floor(mean + 0.5)
+    # The leakage is taken away again, so that replicas that read alike give what each of them gives.
+    leak = leakage(read.popcount, target)
+    return on_grid(mean - leak) + leak
 
 
 def linear(
     x: F32,
-    levels: U8,
+    layer: LayerOnDie,
     tiles: Tiles,
     weight_scale: F32,
     bias: F32,
@@ -125,31 +178,35 @@ def linear(
     input_scale: float | None = None,
     combiner: Combining = "none",
 ) -> F32:
-    """float32 [..., N] = x float32 [..., K] times the stored matrix, plus bias float32 [N]."""
+    """float32 [..., N] = x float32 [..., K] times the matrix that a die holds, plus bias float32 [N]."""
     outputs = len(weight_scale)
     codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, input_scale)
-    y_int = matmul_codes(codes, levels, tiles, target, x.shape[-1], outputs, combiner)
+    codes = layer.struck(codes, target.input.bits)
+    y_int = matmul_codes(codes, layer.levels, tiles, target, x.shape[-1], outputs, combiner, layer.reading)
     with np.errstate(over="ignore", invalid="ignore"):
         y = y_int.astype(np.float32) * (scale[:, None] * weight_scale) + bias
     return y.reshape(*x.shape[:-1], outputs)
 
 
-def collapsible(levels: U8, tiles: Tiles, target: Target, combiner: Combining = "none") -> npt.NDArray[np.bool_]:
-    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: no input can make them clip, in any operation
-    unit, and no vote is to be taken.
+def collapsible(
+    levels: U8 | F64, tiles: Tiles, target: Target, combiner: Combining = "none", reading: Reading | None = None
+) -> npt.NDArray[np.bool_]:
+    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: their reads are linear in the input bits,
+    whatever the input. So no read can clip, in any operation unit, none is rounded, and no vote is to be taken.
     """
     place, full_scale = tiles.placement, (1 << target.adc.bits) - 1
     proven = np.zeros(place.bitline_output.shape, np.bool_)
-    if target.adc.step_levels != 1:
-        return proven
     levels = resolve(levels, place, target, combiner)
+    rounded = target.adc.bits and (target.adc.step_levels != 1 or levels.dtype != np.uint8)
+    if rounded or reading is not None:
+        return proven
     for t in range(place.tiles):
         driven = (place.wordline_input[t] >= 0)[:, None, None]
         for members in place.vote_groups(t):
             replicas = levels[t][:, members if combiner in ("median", "mean") else members[:, :1]] * driven
             alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2))
             for unit in operation_units(place, t, target):
-                worst = replicas[unit].sum(axis=0, dtype=np.int64).max(axis=1)
+                worst = replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
                 offset = np.floor(leakage(np.array(len(unit)), target) + 0.5)
                 alike &= (worst + offset <= full_scale) | (target.adc.bits == 0)
             proven[t, members[:, 0]] = alike

@@ -33,7 +33,8 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck ones.
+    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck ones: at level 0 (sa0),
+    at the top level (sa1), and between.
 
     A vote group counts as one bitline, whatever the number of its replicas.
     """
@@ -45,6 +46,7 @@ class LayerReport:
     cells: int
     sa0: int
     sa1: int
+    between: int
 
 
 class CrossbarSession(ort.InferenceSession):
@@ -63,7 +65,7 @@ class CrossbarSession(ort.InferenceSession):
 
     def set_die(self, die: Die | MeasuredDie | None) -> None:
         """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with."""
-        self._change(die_options(die))
+        self._change(die_options(die, self.bundle.manifest.target))
         self.die = die
 
     def set_combiner(self, combiner: Combining | None) -> None:
@@ -173,7 +175,7 @@ def load(
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime refuses bundle '{opened.folder}': {error}") from None
     # In one call: each change computes the weights anew.
-    changes = {} if die is None else die_options(die)
+    changes = {} if die is None else die_options(die, opened.manifest.target)
     if combiner is not None:
         changes |= combiner_options(combiner)
     if changes:

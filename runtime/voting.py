@@ -8,6 +8,7 @@ import numpy as np
 
 from rcompile.form import I64, U8, Placement
 from rcompile.target import Combining, Target
+from runtime.chip import F64, read_back
 
 
 def operation_units(place: Placement, tile: int, target: Target) -> Iterator[I64]:
@@ -28,25 +29,25 @@ def decide(replicas: U8, target: Target) -> U8:
     return np.where(between.any(axis=-1), between.argmax(axis=-1), ends).astype(np.uint8)
 
 
-def resolve(levels: U8, place: Placement, target: Target, combiner: Combining) -> U8:
+def resolve(levels: U8 | F64, place: Placement, target: Target, combiner: Combining) -> U8 | F64:
     """Levels [T, rows, cols] in which replica 0 of every group holds what the combiner computes from; the others are not read any more.
 
-    The levels as they are for `none`, and for `median` and `mean`, which vote in each read.
+    The levels as they are for `none`, and for `median` and `mean`, which vote in each read. `cell` reads all cells back: its levels are whole.
     """
     if combiner not in ("cell", "select"):
         return levels
-    levels = levels.copy()
+    found = read_back(levels, target.top_level)
+    resolved = (found if combiner == "cell" else levels).copy()
     for t in range(place.tiles):
         for members in place.vote_groups(t):
-            replicas = levels[t][:, members]  # [rows, groups, R]
+            replicas = found[t][:, members]  # [rows, groups, R]
             decided = decide(replicas, target)
             if combiner == "cell":
-                levels[t][:, members[:, 0]] = decided
+                resolved[t][:, members[:, 0]] = decided
                 continue
             damage = (replicas.astype(np.int64) - decided[:, :, None]) ** 2
             for unit in operation_units(place, t, target):
                 best = damage[unit].sum(axis=0).argmin(axis=1)
-                levels[t][np.ix_(unit, members[:, 0])] = np.take_along_axis(replicas[unit], best[None, :, None], 2)[
-                    :, :, 0
-                ]
-    return levels
+                chosen = np.take_along_axis(members, best[:, None], 1)[:, 0]
+                resolved[t][np.ix_(unit, members[:, 0])] = levels[t][np.ix_(unit, chosen)]
+    return resolved

@@ -27,7 +27,7 @@ from rcompile.protect import Guard, protect, survey
 from rcompile.quantize import QuantizedLinear
 from rcompile.target import Combining, Target
 from runtime import voting
-from runtime.dies import Fault, apply_faults
+from runtime.faults import Fault, apply_faults
 
 COMBINERS = ("cell", "median", "mean", "select")
 SMALL = {"rows": 16, "cols": 32, "active_rows": 8}

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <cmath>
 #include <cstring>
-#include <tuple>
+#include <vector>
 
 #include "ort_call.h"
+#include "random.h"
 
 namespace rcompile {
 namespace {
@@ -14,55 +15,73 @@ namespace {
 constexpr double kTwo32 = 4294967296.0;
 constexpr int kNotBase64 = 64;
 
-uint64_t Mix64(uint64_t z) {
-  z ^= z >> 30;
-  z *= 0xBF58476D1CE4E5B9u;
-  z ^= z >> 27;
-  z *= 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
+// `density`: of the cell's block; the order of the products is the reference's.
+uint64_t Threshold(double rate, double density) {
+  return static_cast<uint64_t>(std::min(std::floor(rate * density * kTwo32), kTwo32));
 }
 
-std::string Quoted(std::string_view text) { return "'" + std::string(text.substr(0, 80)) + "'"; }
-
-template <class Number>
-Number ParseNumber(std::string_view text, const std::string& what) {
-  Number value{};
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (text.empty() || error != std::errc() || stop != end) throw Error(what + " " + Quoted(text) + " is not a number");
-  return value;
+StuckHash HashOf(const Die& die, int64_t tile, double density) {
+  const uint64_t sa1 = Threshold(die.sa1, density), sa0 = Threshold(die.sa0, density);
+  const uint64_t between = Threshold(die.sa1 + die.between, density);
+  StuckHash hash;
+  hash.key = Halves(TileKey(die.seed, Purpose::kStuck, tile));
+  hash.level_key = Halves(TileKey(die.seed, Purpose::kBetween, tile));
+  hash.sa1 = Below(sa1);
+  hash.sa0 = {sa0 > 0, static_cast<uint32_t>((uint64_t{1} << 32) - sa0), UINT32_MAX};
+  hash.between = {between > sa1, static_cast<uint32_t>(sa1), static_cast<uint32_t>(between - 1)};
+  return hash;
 }
 
-double ParseRate(std::string_view text, const std::string& what) {
-  const double rate = ParseDecimal(text, what);
-  if (!(rate >= 0 && rate <= 1)) throw Error(what + " " + Quoted(text) + " is not in 0 .. 1");
-  return rate;
-}
-
-Die ParseVirtualDie(std::string_view text) {
-  Die die;
-  die.kind = Die::Kind::kVirtual;
-  double sa0 = 0, sa1 = 0;
-  bool seen[3] = {};
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-    const size_t equals = std::min(item.find('='), item.size());
-    const std::string_view key = item.substr(0, equals);
-    const std::string_view value = item.substr(std::min(item.size(), equals + 1));
-    const int which = key == "seed" ? 0 : key == "sa0" ? 1 : key == "sa1" ? 2 : -1;
-    if (which < 0 || seen[which]) {
-      throw Error("die: " + Quoted(item) + " is not one of seed=, sa0=, sa1=, each at most once");
-    }
-    seen[which] = true;
-    if (which == 0) die.seed = ParseUnsigned(value, "die seed");
-    if (which == 1) sa0 = ParseRate(value, "die rate sa0");
-    if (which == 2) sa1 = ParseRate(value, "die rate sa1");
+// What the rates in each block of cells are multiplied by: gamma-distributed, bounded.
+std::vector<double> BlockDensities(const Die& die, int64_t tile, int64_t blocks, const PhysicsKernels& kernels) {
+  const int alpha = die.cluster_alpha;
+  std::vector<float> drawn(blocks * alpha);
+  kernels.exponentials(Halves(TileKey(die.seed, Purpose::kCluster, tile)), static_cast<int>(drawn.size()), drawn.data());
+  const double total_rate = die.sa0 + die.sa1 + die.between;
+  const double cap = total_rate > 0 ? 1 / total_rate : 1;
+  std::vector<double> densities(blocks);
+  for (int64_t block = 0; block < blocks; ++block) {
+    double total = 0;
+    for (int j = 0; j < alpha; ++j) total += static_cast<double>(drawn[block * alpha + j]);
+    densities[block] = std::min(total / alpha * die.cluster_scale, cap);
   }
-  if (sa0 + sa1 > 1) throw Error("die: the rates in " + Quoted(text) + " add up to more than 1");
-  die.sa0_threshold = static_cast<uint64_t>(sa0 * kTwo32);
-  die.sa1_threshold = static_cast<uint64_t>(sa1 * kTwo32);
-  return die;
+  return densities;
+}
+
+void DrawClusters(const Die& die, int64_t tile, int64_t rows, int64_t cols, uint8_t top, const PhysicsKernels& kernels,
+                  uint8_t* codes) {
+  const int64_t side = die.cluster_side, across = (cols + side - 1) / side;
+  const std::vector<double> densities = BlockDensities(die, tile, (rows + side - 1) / side * across, kernels);
+  std::vector<StuckHash> hashes(across);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t block = 0; block < across; ++block) {
+      if (row % side == 0) hashes[block] = HashOf(die, tile, densities[row / side * across + block]);
+      const int64_t first = row * cols + block * side;
+      kernels.stuck_codes(hashes[block], static_cast<uint32_t>(first), std::min(side, cols - block * side), top,
+                          codes + first);
+    }
+  }
+}
+
+// Their cells read as SA0, whatever else they are.
+void BreakLines(const Die& die, int64_t tile, int64_t rows, int64_t cols, const PhysicsKernels& kernels,
+                uint8_t* codes) {
+  constexpr uint8_t kSa0 = 1;
+  std::vector<uint8_t> broken(std::max(rows, cols));
+  const auto draw = [&](Purpose purpose, double rate, int64_t lines) {
+    kernels.events(Halves(TileKey(die.seed, purpose, tile)), Event(rate), static_cast<int>(lines), broken.data());
+  };
+  draw(Purpose::kCrossbar, die.crossbar, 1);
+  if (broken[0]) std::memset(codes, kSa0, rows * cols);
+  draw(Purpose::kWordline, die.wordline, rows);
+  for (int64_t row = 0; row < rows; ++row) {
+    if (broken[row]) std::memset(codes + row * cols, kSa0, cols);
+  }
+  draw(Purpose::kBitline, die.bitline, cols);
+  for (int64_t col = 0; col < cols; ++col) {
+    if (!broken[col]) continue;
+    for (int64_t row = 0; row < rows; ++row) codes[row * cols + col] = kSa0;
+  }
 }
 
 std::array<uint8_t, 256> MakeBase64Table() {
@@ -90,70 +109,57 @@ FaultMap DecodeBase64(std::string_view text, const std::string& what) {
   return bytes;
 }
 
+int CodeAt(const FaultMap& map, int bits, int64_t cell) {
+  return map[cell * bits / 8] >> (cell * bits % 8) & ((1 << bits) - 1);
+}
+
 }  // namespace
 
-bool Die::operator==(const Die& other) const {
-  return std::tie(kind, seed, sa0_threshold, sa1_threshold, maps) ==
-         std::tie(other.kind, other.seed, other.sa0_threshold, other.sa1_threshold, other.maps);
-}
+StuckHash MakeStuckHash(const Die& die, int64_t tile_in_bundle) { return HashOf(die, tile_in_bundle, 1); }
 
-double ParseDecimal(std::string_view text, const std::string& what) { return ParseNumber<double>(text, what); }
-uint64_t ParseUnsigned(std::string_view text, const std::string& what) { return ParseNumber<uint64_t>(text, what); }
-
-TileHash MakeTileHash(const Die& die, int64_t tile_in_bundle) {
-  const uint64_t key = Mix64(die.seed ^ Mix64(static_cast<uint64_t>(tile_in_bundle) + 0x9E3779B97F4A7C15u));
-  TileHash hash;
-  hash.key_low = static_cast<uint32_t>(key);
-  hash.key_high = static_cast<uint32_t>(key >> 32);
-  hash.has_sa0 = die.sa0_threshold > 0;
-  hash.has_sa1 = die.sa1_threshold > 0;
-  hash.sa1_last = static_cast<uint32_t>(die.sa1_threshold - 1);
-  hash.sa0_first = static_cast<uint32_t>((uint64_t{1} << 32) - die.sa0_threshold);
-  return hash;
-}
-
-Die ParseDie(std::string_view text) {
-  Die die;
-  if (text == "clean") return die;
-  if (text == "map") {
-    die.kind = Die::Kind::kMapped;
-    return die;
+void DrawFaults(const Die& die, int64_t tile_in_bundle, int64_t rows, int64_t cols, uint8_t top,
+                const PhysicsKernels& kernels, uint8_t* codes) {
+  if (die.cluster_side > 0) {
+    DrawClusters(die, tile_in_bundle, rows, cols, top, kernels, codes);
+  } else {
+    kernels.stuck_codes(MakeStuckHash(die, tile_in_bundle), 0, rows * cols, top, codes);
   }
-  if (text.empty()) throw Error("die: the text is empty");
-  if (text.back() == ',') throw Error("die: " + Quoted(text) + " ends with a comma");
-  return ParseVirtualDie(text);
+  if (die.has_lines()) BreakLines(die, tile_in_bundle, rows, cols, kernels, codes);
 }
 
-FaultMap ParseFaultMap(std::string_view base64, int64_t cells, const std::string& layer) {
+int FaultBits(int top) { return top + 1 < 4 ? 2 : top + 1 < 16 ? 4 : 8; }
+
+FaultMap ParseFaultMap(std::string_view base64, int64_t cells, int top, const std::string& layer) {
   const std::string what = "fault map of layer '" + layer + "'";
+  const int bits = FaultBits(top), share = 8 / bits;
   FaultMap map = DecodeBase64(base64, what);
-  const size_t expected = static_cast<size_t>((cells + 3) / 4);
+  const size_t expected = static_cast<size_t>((cells + share - 1) / share);
   if (map.size() != expected) {
     throw Error(what + " has " + std::to_string(map.size()) + " bytes, not " + std::to_string(expected));
   }
-  for (size_t i = 0; i < map.size(); ++i) {
-    if ((map[i] & map[i] >> 1 & 0x55) == 0) continue;
-    throw Error(what + " holds fault 3 in byte " + std::to_string(i));
+  for (int64_t byte = 0; byte < static_cast<int64_t>(map.size()); ++byte) {
+    if (map[byte] == 0) continue;  // most of them, at any rate worth mapping
+    for (int64_t cell = byte * share; cell < (byte + 1) * share; ++cell) {
+      const int code = CodeAt(map, bits, cell);
+      if (code == 0) continue;
+      if (cell >= cells) throw Error(what + " is not padded with 0");
+      if (code <= 1 + top) continue;
+      throw Error(what + " holds fault " + std::to_string(code) + " at cell " + std::to_string(cell));
+    }
   }
-  if (cells % 4 != 0 && map.back() >> (cells % 4 * 2) != 0) throw Error(what + " is not padded with 0");
   return map;
 }
 
-FaultCount ApplyFaultMap(const FaultMap& map, int64_t first_cell, int64_t cells, uint8_t top,
-                         const uint8_t* programmed, uint8_t* actual) {
-  std::memcpy(actual, programmed, cells);
-  FaultCount count;
+void UnpackFaults(const FaultMap& map, int top, int64_t first_cell, int64_t cells, uint8_t* codes) {
+  const int bits = FaultBits(top), share = 8 / bits;
+  std::memset(codes, 0, cells);
   const int64_t end = first_cell + cells;
-  for (int64_t byte = first_cell / 4; byte * 4 < end; ++byte) {
-    if (map[byte] == 0) continue;  // most of them, at any rate worth mapping
-    for (int64_t cell = std::max(first_cell, byte * 4); cell < std::min(end, byte * 4 + 4); ++cell) {
-      const int fault = map[byte] >> (cell % 4 * 2) & 3;
-      if (fault == 0) continue;
-      actual[cell - first_cell] = fault == 2 ? top : 0;
-      ++(fault == 2 ? count.sa1 : count.sa0);
+  for (int64_t byte = first_cell / share; byte * share < end; ++byte) {
+    if (map[byte] == 0) continue;
+    for (int64_t cell = std::max(first_cell, byte * share); cell < std::min(end, (byte + 1) * share); ++cell) {
+      codes[cell - first_cell] = static_cast<uint8_t>(CodeAt(map, bits, cell));
     }
   }
-  return count;
 }
 
 }  // namespace rcompile

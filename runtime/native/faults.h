@@ -1,45 +1,27 @@
-// Dies: which cells are stuck.  A die is clean, virtual (a seed and two rates) or given cell by cell.
+// Stuck cells: drawn, or read from a fault map.  Both give a code a cell: 0 good, 1 + L stuck at level L.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "die.h"
 #include "kernels.h"
 
 namespace rcompile {
 
-// Two bits a cell, four cells a byte, first cell in the low bits: 0 good, 1 SA0, 2 SA1.
-using FaultMap = std::vector<uint8_t>;
+// Which cells of a tile are stuck at the ends, and where blocks of cells do not differ, which between.
+StuckHash MakeStuckHash(const Die& die, int64_t tile_in_bundle);
 
-struct Die {
-  enum class Kind { kClean, kVirtual, kMapped };
+// The codes of a tile of a die that is not mapped.
+void DrawFaults(const Die& die, int64_t tile_in_bundle, int64_t rows, int64_t cols, uint8_t top,
+                const PhysicsKernels& kernels, uint8_t* codes);
 
-  Kind kind = Kind::kClean;
-  uint64_t seed = 0;
-  uint64_t sa0_threshold = 0;  // floor(rate * 2^32)
-  uint64_t sa1_threshold = 0;
-  std::map<std::string, FaultMap, std::less<>> maps;  // by layer name
-
-  bool operator==(const Die& other) const;
-};
-
-TileHash MakeTileHash(const Die& die, int64_t tile_in_bundle);
-
-// `clean`, `map`, or `seed=<u64>,sa0=<decimal>,sa1=<decimal>`.  A mapped die has no maps yet.
-Die ParseDie(std::string_view text);
-// Base64 of the fault map of a layer with `cells` cells.
-FaultMap ParseFaultMap(std::string_view base64, int64_t cells, const std::string& layer);
-
-// Copies `cells` levels from `programmed` to `actual`, stuck cells at the level they are stuck at.  The cells are
-// `first_cell ..` of `map`.
-FaultCount ApplyFaultMap(const FaultMap& map, int64_t first_cell, int64_t cells, uint8_t top,
-                         const uint8_t* programmed, uint8_t* actual);
-
-// Locale-free; throws Error naming `what` and the text.
-double ParseDecimal(std::string_view text, const std::string& what);
-uint64_t ParseUnsigned(std::string_view text, const std::string& what);
+// Bits that a packed code takes: 2, 4 or 8, the fewest that hold 1 + top.
+int FaultBits(int top);
+// Base64 of the fault map of a layer with `cells` cells: packed codes, the first cell in the low bits.
+FaultMap ParseFaultMap(std::string_view base64, int64_t cells, int top, const std::string& layer);
+// The codes of the cells first_cell .. first_cell + cells - 1.
+void UnpackFaults(const FaultMap& map, int top, int64_t first_cell, int64_t cells, uint8_t* codes);
 
 }  // namespace rcompile

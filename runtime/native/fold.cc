@@ -11,9 +11,8 @@ class Folder {
   std::shared_ptr<const FoldedLayer> Run();
 
  private:
-  const uint8_t* ActualLevels(const RowBlock& block, int64_t tile, const uint8_t* programmed);
   void FoldTile(int block, int64_t tile);
-  void FindVotes(const RowBlock& block, int64_t tile, const uint8_t* levels);
+  void FindVotes(const RowBlock& block, int64_t tile, const TileCells& cells);
   void Prove(const RowBlock& block, int64_t tile, const uint8_t* levels);
   bool CannotClip(const RowBlock& block) const;
   void FindRuns(int64_t tile);
@@ -27,9 +26,7 @@ class Folder {
   const Layer& layer_;
   const LayerConfig& config_;
   const LayerArrays& arrays_;
-  const Die& die_;
   const Combiner combiner_;
-  const FaultMap* map_ = nullptr;
   const KernelTable& kernels_;
   const bool can_prove_;
   const int64_t panel_count_;
@@ -37,12 +34,10 @@ class Folder {
   std::shared_ptr<FoldedLayer> folded_;
   SerialBuilder single_;
   SerialBuilder voted_;
-  Resolver resolver_;
+  DieCells cells_;
   std::vector<int16_t> weights_;  // [panel][input][column]
   std::vector<int64_t> ideal_;    // per output, sum over the inputs of the weight codes as programmed
   // Of the tile at hand:
-  std::vector<uint8_t> unpacked_;
-  std::vector<uint8_t> levels_;
   std::vector<uint32_t> sums_;
   std::vector<uint8_t> collapses_;
   std::vector<uint8_t> votes_;  // its code is voted in each read
@@ -62,7 +57,6 @@ Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const Fold
     : layer_(layer),
       config_(layer.config()),
       arrays_(layer.arrays()),
-      die_(die),
       combiner_(combiner),
       kernels_(*options.kernels),
       can_prove_(config_.adc_step_levels == 1 && !options.force_bit_serial),
@@ -73,14 +67,12 @@ Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const Fold
           SerialMode(config_, kernels_, VoteInReads(combiner), true))),
       single_(layer, folded_->single.mode),
       voted_(layer, folded_->voted.mode),
-      resolver_(layer),
+      cells_(layer, die, combiner, kernels_),
       weights_(panel_count_ * panel_size_),
       sums_(arrays_.cols),
       collapses_(arrays_.cols),
       votes_(arrays_.cols),
       flip_(arrays_.cols) {
-  const auto map = die.maps.find(config_.name);
-  if (map != die.maps.end()) map_ = &map->second;
   if (config_.input_offset() != 0) ideal_.resize(config_.outputs);
 }
 
@@ -91,43 +83,20 @@ std::shared_ptr<const FoldedLayer> Folder::Run() {
   }
   folded_->single.plan = single_.Build(panel_count_);
   folded_->voted.plan = voted_.Build(panel_count_);
+  folded_->faults = cells_.faults();
   AddConstants();
   PackPanels();
   return folded_;
 }
 
-// What the cells really hold, and from here on what the vote groups are computed from.
-const uint8_t* Folder::ActualLevels(const RowBlock& block, int64_t tile, const uint8_t* programmed) {
-  const int64_t cells = arrays_.cells_per_tile();
-  const uint8_t top = static_cast<uint8_t>(config_.top_level());
-  FaultCount count;
-  if (map_ != nullptr) {
-    levels_.resize(cells);
-    count = ApplyFaultMap(*map_, tile * cells, cells, top, programmed, levels_.data());
-  } else if (die_.sa0_threshold + die_.sa1_threshold > 0) {
-    levels_.resize(cells);
-    const TileHash hash = MakeTileHash(die_, config_.first_tile + tile);
-    count = kernels_.inject(hash, cells, top, programmed, levels_.data());
-  } else {
-    return programmed;
-  }
-  folded_->faults.sa0 += count.sa0;
-  folded_->faults.sa1 += count.sa1;
-  if (combiner_ == Combiner::kCell || combiner_ == Combiner::kSelect) {
-    resolver_.Resolve(combiner_, block, tile, levels_.data());
-  }
-  return levels_.data();
-}
-
 // Replicas that hold the same levels read the same codes, so that there is nothing to vote on.
-void Folder::FindVotes(const RowBlock& block, int64_t tile, const uint8_t* levels) {
+void Folder::FindVotes(const RowBlock& block, int64_t tile, const TileCells& cells) {
   voted_columns_.clear();
   std::fill(votes_.begin(), votes_.end(), 0);
-  const bool is_clean = levels != levels_.data();
-  if (VoteInReads(combiner_) == Vote::kNone || is_clean) return;
+  if (VoteInReads(combiner_) == Vote::kNone || cells.as_programmed) return;
   const int32_t* bitlines = layer_.votes(tile).bitlines.data();
   for (const int replicas : layer_.votes(tile).replicas) {
-    if (!HoldAlike(levels, arrays_.cols, block, bitlines, replicas)) {
+    if (!HoldAlike(cells.levels, arrays_.cols, block, bitlines, replicas)) {
       votes_[bitlines[0]] = 1;
       voted_columns_.insert(voted_columns_.end(), bitlines, bitlines + replicas);
     }
@@ -137,12 +106,12 @@ void Folder::FindVotes(const RowBlock& block, int64_t tile, const uint8_t* level
 
 void Folder::FoldTile(int block_index, int64_t tile) {
   const RowBlock& block = layer_.row_blocks()[block_index];
-  const uint8_t* programmed = layer_.ProgrammedLevels(tile, &unpacked_);
-  const uint8_t* levels = ActualLevels(block, tile, programmed);
+  const TileCells cells = cells_.Load(block, tile);
+  const uint8_t* levels = cells.levels;
   const uint8_t* inverted = arrays_.bitline_inverted + tile * arrays_.cols;
   const uint8_t top = static_cast<uint8_t>(config_.top_level());
   for (int64_t col = 0; col < arrays_.cols; ++col) flip_[col] = inverted[col] ? top : 0;
-  FindVotes(block, tile, levels);
+  FindVotes(block, tile, cells);
   Prove(block, tile, levels);
   FindRuns(tile);
   const DrivenRows driven{block.wordlines.data(), block.inputs.data(), static_cast<int>(block.inputs.size())};
@@ -153,7 +122,7 @@ void Folder::FoldTile(int block_index, int64_t tile) {
   }
   single_.AddTile(block_index, tile, single_columns_, levels);
   voted_.AddTile(block_index, tile, voted_columns_, levels);
-  if (!ideal_.empty()) AddIdealSums(block, tile, programmed);
+  if (!ideal_.empty()) AddIdealSums(block, tile, cells.programmed);
 }
 
 // No read of the row block can reach the ADC's full scale, whatever the levels.

@@ -8,10 +8,9 @@
 
 #include "aligned_bytes.h"
 #include "bit_serial.h"
-#include "faults.h"
+#include "cells.h"
 #include "kernels.h"
 #include "layer.h"
-#include "vote.h"
 
 namespace rcompile {
 

@@ -95,7 +95,7 @@ LayerConfig NodeReader::Config() {
   config.outputs = Integer(kOutputsAttribute, 1, 1 << 30);
   config.first_tile = Integer("first_tile", 0, kAny);
   config.weight_bits = static_cast<int>(Integer("weight_bits", 2, 8));
-  config.cell_bits = static_cast<int>(Integer("cell_bits", 1, 8));
+  config.cell_bits = static_cast<int>(Integer("cell_bits", 1, 4));
   config.stored_bits = static_cast<int>(Integer("stored_bits", 1, 8));
   config.encoding =
       Choice<Encoding>("encoding", {{"offset", Encoding::kOffset}, {"differential", Encoding::kDifferential}});
@@ -109,7 +109,7 @@ LayerConfig NodeReader::Config() {
   config.adc_step_levels = Decimal("adc_step_levels");
   config.hrs_levels = Decimal("hrs_levels");
   config.combiner = ParseCombiner(String("combiner"), Where("combiner"));
-  config.likelier_level = static_cast<int>(Integer("likelier_level", 0, 255));
+  config.likelier_level = static_cast<int>(Integer("likelier_level", 0, 15));
   return config;
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "physics.h"
+
 namespace rcompile {
 
 // Outputs are computed in panels of this many columns, input rows in groups of at most kRowGroup.
@@ -13,21 +15,6 @@ constexpr int kRowGroup = 6;
 constexpr int kPatternScale = 8;
 // Of one vote group.
 constexpr int kMaxReplicas = 15;
-
-struct FaultCount {
-  int64_t sa0 = 0;
-  int64_t sa1 = 0;
-};
-
-// The hash of docs/hardware.md for one tile, ready for a loop over cells.
-struct TileHash {
-  uint32_t key_low;
-  uint32_t key_high;
-  uint32_t sa1_last;   // SA1 if has_sa1 and hash <= sa1_last
-  uint32_t sa0_first;  // SA0 if has_sa0 and hash >= sa0_first
-  bool has_sa0;
-  bool has_sa1;
-};
 
 // Driven wordlines of a tile and the feature on each.
 struct DrivenRows {
@@ -48,7 +35,7 @@ struct QuantizedRow {
 };
 
 // A run of bitlines whose outputs are consecutive columns of one panel.  16 bits suffice for the effective weights: all
-// slices of an output at the top level are below 2^14 (7-bit cells, two slices), and the offset is at most 128.
+// slices of an output at the top level are below 2^9 (3-bit cells, three slices), and the offset is at most 128.
 struct BitlineRun {
   int first_bitline;
   int length;
@@ -150,7 +137,8 @@ struct KernelTable {
   const char* name;
   int vector_bytes;  // of the bit-serial part
   // Fold of a die.
-  FaultCount (*inject)(const TileHash&, int64_t cells, uint8_t top, const uint8_t* programmed, uint8_t* actual);
+  // A tile with stuck cells at the ends, none between.
+  FaultCount (*inject)(const StuckHash&, int64_t cells, uint8_t top, const uint8_t* programmed, uint8_t* actual);
   // Adds the levels of `count` wordlines to one sum per bitline.
   void (*add_levels)(const uint8_t* levels, int64_t cols, const int32_t* wordlines, int count, uint32_t* sums);
   // weights[inputs[i]][run column] += multiplier * (level ^ flip) - offset, over the driven wordlines i.
@@ -174,6 +162,7 @@ struct KernelTable {
   // codes[row][column[lane]] += weight[lane] * lane_codes[row][lane]; `codes` has row stride kPanelWidth.
   void (*scatter)(const int64_t* lane_codes, int lanes, int rows, const uint8_t* column, const int32_t* weight,
                   int64_t* codes);
+  PhysicsKernels physics;
 };
 
 // `isa`: auto, portable, avx2 or avx512.  Throws Error if unknown or not supported by this CPU.

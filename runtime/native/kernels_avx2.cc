@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 32
+#include "cells_kernel.h"
 #include "lanes_kernel.h"
 #include "voted_kernel.h"
 
@@ -94,7 +95,7 @@ extern const KernelTable kAvx2Kernels;
 const KernelTable kAvx2Kernels = {
     "avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Avx2>, ReadVoted<Avx2>,
-    ReadLanes<Avx2>, Avx2::kLookup, Scatter,
+    ReadLanes<Avx2>, Avx2::kLookup, Scatter, kPhysics,
 };
 
 }  // namespace rcompile

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 64
+#include "cells_kernel.h"
 #include "lanes_kernel.h"
 #include "voted_kernel.h"
 
@@ -77,14 +78,14 @@ extern const KernelTable kAvx512Kernels;
 const KernelTable kAvx512Kernels = {
     "avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>,
-    ReadLanes<Avx512>, Avx512::kLookup, Scatter,
+    ReadLanes<Avx512>, Avx512::kLookup, Scatter, kPhysics,
 };
 
 extern const KernelTable kAvx512VbmiKernels;
 const KernelTable kAvx512VbmiKernels = {
     "avx512vbmi", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>,
-    ReadLanesVbmi, 6, Scatter,
+    ReadLanesVbmi, 6, Scatter, kPhysics,
 };
 
 }  // namespace rcompile

@@ -20,25 +20,6 @@ inline uint32_t Mix32(uint32_t x) {
   return x ^ (x >> 16);
 }
 
-FaultCount InjectFaults(const TileHash& hash, int64_t cells, uint8_t top, const uint8_t* programmed, uint8_t* actual) {
-  const uint32_t low = hash.key_low, high = hash.key_high;
-  const uint32_t sa1_last = hash.sa1_last, sa0_first = hash.sa0_first;
-  const uint8_t any_sa0 = hash.has_sa0 ? 255 : 0, any_sa1 = hash.has_sa1 ? 255 : 0;
-  uint32_t sa0_count = 0, sa1_count = 0;  // a tile has at most 2^28 cells
-  for (uint32_t i = 0; i < static_cast<uint32_t>(cells); ++i) {
-    const uint32_t h = Mix32(Mix32(i ^ low) ^ high);
-    const uint8_t sa1 = (h <= sa1_last ? 255 : 0) & any_sa1;
-    const uint8_t sa0 = (h >= sa0_first ? 255 : 0) & any_sa0;
-    actual[i] = static_cast<uint8_t>((programmed[i] & ~(sa0 | sa1)) | (top & sa1));
-    sa0_count += sa0 & 1;
-    sa1_count += sa1 & 1;
-  }
-  FaultCount count;
-  count.sa0 = sa0_count;
-  count.sa1 = sa1_count;
-  return count;
-}
-
 // A few bitlines; the compiler splits these where the CPU's vectors are shorter.
 template <int kCount>
 struct Bitlines {

@@ -1,4 +1,5 @@
 #define RCOMPILE_VECTOR_BYTES 16
+#include "cells_kernel.h"
 #include "voted_kernel.h"
 
 namespace rcompile {
@@ -32,7 +33,7 @@ extern const KernelTable kPortableKernels;
 const KernelTable kPortableKernels = {
     "portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Portable>, ReadVoted<Portable>,
-    nullptr, 0, Scatter,
+    nullptr, 0, Scatter, kPhysics,
 };
 
 }  // namespace rcompile

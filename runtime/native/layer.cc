@@ -86,7 +86,7 @@ void Layer::CheckConfig() const {
   in_range("rows", arrays_.rows, 1, kMaxRows);
   in_range("cols", arrays_.cols, 1, kMaxCols);
   in_range("weight_bits", config_.weight_bits, 2, 8);
-  in_range("cell_bits", config_.cell_bits, 1, 8);
+  in_range("cell_bits", config_.cell_bits, 1, 4);
   if (config_.stored_bits != 8 && config_.stored_bits != config_.packed_bits()) {
     Fail("stored_bits is " + std::to_string(config_.stored_bits) + ", neither 8 nor " +
          std::to_string(config_.packed_bits()) + ", as cells of " + std::to_string(config_.cell_bits) +
@@ -100,6 +100,9 @@ void Layer::CheckConfig() const {
   }
   if (!(config_.adc_step_levels >= kMinStep && config_.adc_step_levels <= kMaxStep)) {
     Fail("adc_step_levels is " + std::to_string(config_.adc_step_levels) + ", not in 1/256 .. 2^20");
+  }
+  if (config_.adc_bits == 0 && config_.adc_step_levels != 1) {
+    Fail("adc_step_levels is " + std::to_string(config_.adc_step_levels) + ", but an ideal converter's (adc_bits 0) is 1");
   }
   if (!(config_.hrs_levels >= 0 && config_.hrs_levels <= kMaxHrsLevels)) {
     Fail("hrs_levels is " + std::to_string(config_.hrs_levels) + ", not in 0 .. 4096");

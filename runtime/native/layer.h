@@ -34,7 +34,7 @@ struct LayerConfig {
   int likelier_level = 0;  // decides a self-test's tie between level 0 and the top level
 
   // The fewest that hold a cell and divide a byte.
-  int packed_bits() const { return cell_bits <= 2 ? cell_bits : cell_bits <= 4 ? 4 : 8; }
+  int packed_bits() const { return cell_bits <= 2 ? cell_bits : 4; }
   // Of one wordline in `levels`.
   int64_t StoredBytes(int64_t cols) const { return cols / 8 * stored_bits + (cols % 8 * stored_bits + 7) / 8; }
   int top_level() const { return (1 << cell_bits) - 1; }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "faults.h"
 #include "ort_call.h"
 
 namespace rcompile {
@@ -74,6 +75,7 @@ std::string JsonReport(const DeployedLayer& deployed) {
       {"cells", tiles * layer.arrays().cells_per_tile()},
       {"sa0", folded->faults.sa0},
       {"sa1", folded->faults.sa1},
+      {"between", folded->faults.between},
   };
   std::string json = "{\"layer\": " + JsonString(layer.config().name);
   for (const auto& [name, value] : numbers) json += ", \"" + std::string(name) + "\": " + std::to_string(value);
@@ -130,18 +132,19 @@ void LayerStore::Change(std::optional<Die> die, std::optional<Combiner> combiner
   options_.combiner = next;
 }
 
-int64_t LayerStore::CellsOf(const std::string& layer_name) {
+FaultMap LayerStore::ReadFaultMap(const std::string& layer_name, std::string_view base64) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  int64_t cells = -1;
+  using Shape = std::pair<int64_t, int>;  // cells and top level
+  std::optional<Shape> shape;
   for (const auto& live : LiveLayers()) {
-    if (live->layer().config().name != layer_name) continue;
-    const LayerArrays& arrays = live->layer().arrays();
-    const int64_t found = arrays.tiles * arrays.cells_per_tile();
-    if (cells >= 0 && cells != found) throw Error("layers of different size share the name '" + layer_name + "'");
-    cells = found;
+    const Layer& layer = live->layer();
+    if (layer.config().name != layer_name) continue;
+    const Shape found{layer.arrays().tiles * layer.arrays().cells_per_tile(), layer.config().top_level()};
+    if (shape && *shape != found) throw Error("layers of different size share the name '" + layer_name + "'");
+    shape = found;
   }
-  if (cells < 0) throw Error("there is no layer '" + layer_name + "'");
-  return cells;
+  if (!shape) throw Error("there is no layer '" + layer_name + "'");
+  return ParseFaultMap(base64, shape->first, shape->second, layer_name);
 }
 
 std::string LayerStore::Report() {

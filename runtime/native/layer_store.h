@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fold.h"
@@ -44,8 +45,8 @@ class LayerStore {
   // Folds all layers that another die or combiner changes, then swaps all of them.  What is not given stays; on an
   // exception everything does.
   void Change(std::optional<Die> die, std::optional<Combiner> combiner);
-  // Cells of the layers with this name; throws Error if there is none or if they differ.
-  int64_t CellsOf(const std::string& layer_name);
+  // The fault map of the layers with this name; throws Error if there is none, if they differ or if it does not fit.
+  FaultMap ReadFaultMap(const std::string& layer_name, std::string_view base64);
   // JSON, one object a layer.
   std::string Report();
 

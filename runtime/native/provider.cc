@@ -73,7 +73,7 @@ StoreOptions ReadOptions(const SessionOptions* options) {
   store.fold.force_bit_serial = SessionOption(options, "force_bit_serial", "0") == "1";
   store.threads = ThreadCount(SessionOption(options, "threads", ""));
   store.die = ParseDie(SessionOption(options, "die", "clean"));
-  if (store.die.kind == Die::Kind::kMapped) {
+  if (store.die.mapped) {
     throw Error("die 'map' needs fault maps, which only set_ep_dynamic_options can give");
   }
   store.combiner = ParseCombinerOption(SessionOption(options, "combiner", ""));
@@ -156,9 +156,8 @@ void Provider::SetOptions(const char* const* keys, const char* const* values, si
       throw Error("dynamic option '" + std::string(key) + "' is unknown");
     }
   }
-  const bool is_mapped = die && die->kind == Die::Kind::kMapped;
-  if (!maps.empty() && !is_mapped) throw Error("fault maps need rcompile.die = map");
-  for (const auto& [layer, base64] : maps) die->maps[layer] = ParseFaultMap(base64, store_->CellsOf(layer), layer);
+  if (!maps.empty() && !(die && die->mapped)) throw Error("fault maps need 'map' in rcompile.die");
+  for (const auto& [layer, base64] : maps) die->maps[layer] = store_->ReadFaultMap(layer, base64);
   store_->Change(std::move(die), combiner);
 }
 

@@ -1,0 +1,207 @@
+"""Bundles of one linear on any hardware, and what the reference makes of them on a die: shared by the tests of the kernels."""
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from hypothesis import strategies as st
+from small_models import changed_target, linear_model
+
+import runtime
+from rcompile import emit
+from rcompile.bundle import Bundle
+from rcompile.compact import compact
+from rcompile.encode import encode
+from rcompile.form import Placement, Tiles
+from rcompile.frontend import find_linears
+from rcompile.host import rewrite_host
+from rcompile.manifest import Options
+from rcompile.place import place, plain
+from rcompile.protect import UNPROTECTED
+from rcompile.quantize import quantize
+from rcompile.read import read_model
+from rcompile.target import Combining, Target
+from rcompile.work import LayerWork
+from runtime import reference
+from runtime.chip import LayerOnDie, on_die
+
+CPU_FLAGS = Path("/proc/cpuinfo").read_text() if platform.machine() == "x86_64" else ""
+PATHS = (
+    ["portable"]
+    + ["avx2"] * ("avx2" in CPU_FLAGS)
+    + ["avx512"] * ("avx512_vnni" in CPU_FLAGS)
+    + ["avx512vbmi"] * ("avx512_vnni" in CPU_FLAGS and "avx512vbmi" in CPU_FLAGS.split())
+)
+COMBINERS: tuple[Combining, ...] = get_args(Combining)
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> Target:
+    """Hardware of every kind that the model knows."""
+    encoding = draw(st.sampled_from(["offset", "differential"]))
+    rows, bits = draw(st.sampled_from([1, 7, 16, 64, 128, 130])), draw(st.integers(1, 4))
+    top = 2**bits - 1
+    ideal = draw(st.booleans())
+    return changed_target(
+        "ideal128x128",
+        crossbar={"rows": rows, "cols": draw(st.sampled_from([16, 33, 64])), "active_rows": draw(st.integers(1, rows))},
+        cell={"bits": bits, "g_lrs_siemens": 1e-4, "g_hrs_siemens": draw(st.sampled_from([0.0, 1e-6, 1.3e-5]))},
+        weights={
+            "bits": draw(st.integers(2, 8)),
+            "encoding": encoding,
+            "column_inversion": draw(st.booleans()),
+        },
+        input={
+            "bits": draw(st.integers(2, 8)),
+            "coding": draw(st.sampled_from(["twos_complement", "sign_magnitude", "offset"])),
+        },
+        adc={
+            "bits": 0 if ideal else draw(st.integers(1, (rows * top).bit_length() + 1)),
+            "step_levels": 1.0 if ideal else draw(st.sampled_from([1.0, 1.0, 1.0, 2.0, 1.5, 0.7])),
+        },
+        faults={"sa0_rate": draw(st.sampled_from([0.0, 0.1])), "sa1_rate": 0.05},  # which end a self-test prefers
+    )
+
+
+MAPS = ("bitline_output", "bitline_slice", "bitline_polarity", "bitline_replica")
+
+
+def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
+    """The same weights elsewhere: wordlines and bitlines of each row block permuted."""
+    wordlines, maps = placement.wordline_input.copy(), [getattr(placement, name).copy() for name in MAPS]
+    for block in placement.row_blocks():
+        wordlines[block] = wordlines[block][:, rng.permutation(wordlines.shape[1])]
+        # Across the row block's tiles, so that slices of one output may part; but replicas stay in one tile.
+        parts = (
+            [slice(t, t + 1) for t in range(block.start, block.stop)] if placement.bitline_replica.any() else [block]
+        )
+        for part in parts:
+            order = rng.permutation(maps[0][part].size)
+            for a in maps:
+                a[part] = a[part].reshape(-1)[order].reshape(a[part].shape)
+    return Placement(wordlines, *maps)
+
+
+def copied(placement: Placement, rng: np.random.Generator) -> Placement:
+    """The same weights on more bitlines: each slice of each output gets replicas beside it, and the tiles are filled anew."""
+    cols = placement.bitline_output.shape[1]
+    wordlines, bitlines = [], []
+    for block in placement.row_blocks():
+        tiles = [np.empty((0, len(MAPS)), np.int32)]
+        held = np.stack([getattr(placement, name)[block].reshape(-1) for name in MAPS], axis=1)
+        for one in held[held[:, 0] >= 0]:
+            group = np.tile(one, (rng.choice([1, 1, 2, 3, 4, 5, 15]), 1))
+            group[:, 3] = np.arange(len(group))
+            if len(tiles[-1]) + len(group) > cols:
+                tiles.append(group)
+            else:
+                tiles[-1] = np.concatenate([tiles[-1], group])
+        for tile in tiles:
+            unused = np.tile(np.array([-1, 0, 1, 0], np.int32), (cols - len(tile), 1))
+            wordlines.append(placement.wordline_input[block.start])
+            bitlines.append(np.concatenate([tile, unused]))
+    dtypes = [getattr(placement, name).dtype for name in MAPS]
+    maps = [a.astype(dtype) for a, dtype in zip(np.stack(bitlines).transpose(2, 0, 1), dtypes, strict=True)]
+    return Placement(np.stack(wordlines), *maps)
+
+
+@contextmanager
+def compiled(
+    target: Target,
+    inputs: int,
+    outputs: int,
+    seed: int,
+    shuffle: bool = False,
+    input_scale: float | None = None,
+    prune: bool = False,
+    combiner: Combining | None = None,
+    edit: Callable[[Tiles], None] = lambda tiles: None,
+    pack_cells: bool = False,
+    bias: bool = True,
+) -> Iterator[Bundle]:
+    """A bundle of one linear, its placement shuffled or plain; with replicas if there is a combiner."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        model = linear_model(folder / "linear.onnx", inputs, outputs, seed, bias)
+        graph = read_model(model)
+        (linear,) = find_linears(graph).linears
+        quantized = quantize(linear, target)
+        rng = np.random.default_rng(seed)
+        if prune:
+            quantized.codes[rng.random(inputs) < 0.3] = 0
+            quantized.codes[:, rng.random(outputs) < 0.3] = 0
+        kept = compact(quantized)
+        placement = place(kept, plain(outputs, target), target)
+        if combiner is not None:
+            placement = copied(placement, rng)
+        if shuffle:
+            placement = shuffled(placement, rng)
+        work = LayerWork(linear, quantized, kept, placement, encode(quantized, placement, target))
+        edit(work.tiles)
+        (folder / "tiles").mkdir()
+        scales = {} if input_scale is None else {use.name: input_scale for use in linear.uses}
+        options = Options(
+            input_scale="dynamic",
+            calibration_sha256=None,
+            keep_on_host=(),
+            combiner=combiner or "none",
+            pack_cells=pack_cells,
+        )
+        written = emit.write_layers(folder, [work], scales, target, options)
+        emit.write_host(folder, rewrite_host(graph, written.mapped, target, options, folder))
+        emit.write_manifest(folder, target, model, 17, None, options, (), UNPROTECTED, written, ())
+        yield Bundle.open(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def layer_on(bundle: Bundle, die: runtime.Die | runtime.MeasuredDie | None) -> LayerOnDie:
+    (entry,) = bundle.manifest.layers
+    return on_die(die, entry, bundle.layer(entry).tiles.levels, bundle.manifest.target)
+
+
+def expected(
+    bundle: Bundle,
+    x: np.ndarray,
+    die: runtime.Die | runtime.MeasuredDie | None,
+    input_scale: float | None = None,
+    combiner: Combining | None = None,
+) -> np.ndarray:
+    (entry,) = bundle.manifest.layers
+    layer, manifest = bundle.layer(entry), bundle.manifest
+    bias = layer.biases[entry.nodes[0].bias]
+    return reference.linear(
+        x,
+        layer_on(bundle, die),
+        layer.tiles,
+        layer.weight_scale,
+        bias,
+        manifest.target,
+        input_scale,
+        combiner or manifest.options.combiner,
+    )
+
+
+def measured(bundle: Bundle, seed: int) -> runtime.MeasuredDie:
+    """A die with some bitlines much worse than others, as no virtual die has."""
+    (entry,) = bundle.manifest.layers
+    rng = np.random.default_rng(seed)
+    shape = (entry.tiles, bundle.manifest.target.crossbar.rows, bundle.manifest.target.crossbar.cols)
+    stuck = rng.random(shape) < rng.choice([0, 0, 0.05, 0.5], (shape[0], 1, shape[2]))
+    return runtime.MeasuredDie({entry.name: np.where(stuck, rng.choice([1, 2], shape), 0).astype(np.uint8)})
+
+
+DIES = st.one_of(
+    st.none(),
+    st.builds(
+        runtime.Die,
+        st.integers(0, 2**64 - 1),
+        st.sampled_from([0.0, 0.001, 0.2]),
+        st.sampled_from([0.0, 0.001, 0.01, 0.3]),
+    ),
+)

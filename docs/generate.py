@@ -9,8 +9,8 @@ from rcompile.manifest import manifest_schema
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    (), ("compile",), ("evaluate",), ("inspect",), ("check",), ("diff",), ("export",), ("targets",),
-    ("targets", "list"), ("targets", "show"), ("targets", "check"),
+    (), ("compile",), ("evaluate",), ("inspect",), ("check",), ("diff",), ("export",), ("train",), ("prune",), ("targets",),
+    ("targets", "list"), ("targets", "show"), ("targets", "check"), ("targets", "effects"),
 )  # fmt: skip
 
 

@@ -18,13 +18,13 @@ from rcompile.terminal import JSON, PATH, SEEDS, TASK, THREADS, data_option, pro
     "--sa0",
     type=float,
     metavar="RATE",
-    help="Share of cells stuck at level 0.  [default: 0 if --sa1 is given, else the target's]",
+    help="Share of cells stuck at level 0.  [default: 0 if --sa1 or --effect is given, else the target's]",
 )
 @click.option(
     "--sa1",
     type=float,
     metavar="RATE",
-    help="Share of cells stuck at the top level.  [default: 0 if --sa0 is given, else the target's]",
+    help="Share of cells stuck at the top level.  [default: 0 if --sa0 or --effect is given, else the target's]",
 )
 @click.option(
     "--die",
@@ -32,7 +32,7 @@ from rcompile.terminal import JSON, PATH, SEEDS, TASK, THREADS, data_option, pro
     multiple=True,
     type=SEEDS,
     metavar="SEEDS",
-    help="Virtual dies: a seed, or several as 1,2 or 1-10. Repeatable.  [default: 0 if a rate is given, else none]",
+    help="Virtual dies: a seed, or several as 1,2 or 1-10. Repeatable.  [default: 0 if a rate or an effect is given, else none]",
 )
 @click.option(
     "--fault-map",
@@ -41,6 +41,13 @@ from rcompile.terminal import JSON, PATH, SEEDS, TASK, THREADS, data_option, pro
     type=PATH,
     metavar="FILE",
     help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
+)
+@click.option(
+    "--effect",
+    "changes",
+    multiple=True,
+    metavar="NAME[.KEY=VALUE]",
+    help="Turn an effect of the dies on, or change it: drift, drift.time_second=1e6, ...; none: off. Repeatable. `rcompile targets effects` lists them.  [default: the target's]",
 )
 @click.option(
     "--combiner",
@@ -60,6 +67,7 @@ def evaluate(
     sa1: float | None,
     seeds: tuple[tuple[int, ...], ...],
     maps: tuple[Path, ...],
+    changes: tuple[str, ...],
     combiner: Any,
     int8: bool,
     limit: int | None,
@@ -70,12 +78,14 @@ def evaluate(
     """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
     from rcompile import show
     from rcompile.bundle import Bundle
+    from rcompile.effect_rules import with_effects
     from runtime.dies import chosen_dies
     from runtime.evaluation import evaluate as run
     from runtime.show import print_evaluation
 
     opened = Bundle.open(bundle)
-    dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps)
+    effects = with_effects(opened.manifest.target, changes).effects if changes else None
+    dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps, effects)
     with progress_bar(quiet or as_json) as progress:
         result = run(
             opened, task, data=data, dies=dies, combiner=combiner, int8=int8, limit=limit, threads=threads, progress=progress,

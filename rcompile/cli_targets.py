@@ -26,6 +26,20 @@ def list_targets(as_json: bool) -> None:
         click.echo("\n".join(f"{t.name:18} {t.description}" for t in loaded))
 
 
+@targets.command("effects")
+@JSON
+def list_effects(as_json: bool) -> None:
+    """What a die may do beyond the ideal read: each effect's keys, with unit, default, meaning and source."""
+    from rcompile import show
+    from rcompile.effect_rules import described_effects
+
+    rows = described_effects()
+    if as_json:
+        click.echo(show.to_json(rows))
+    else:
+        show.print_effects(rows, stdout_console())
+
+
 @targets.command("show")
 @click.argument("target", metavar="NAME|FILE")
 @JSON

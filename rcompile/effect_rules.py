@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from rcompile.effects import Effect, Effects
 from rcompile.errors import UsageError
-
-if TYPE_CHECKING:
-    from rcompile.target import Target
+from rcompile.target import Target, TargetKey, describe_section
 
 # A constraint between keys returns the offending keys with their values; its docstring is the user's message.
 Offending = dict[str, object]
@@ -172,10 +170,9 @@ def _checked(target: Target, wanted: dict[str, Any], errors: list[str]) -> Effec
         effects = Effects.model_validate(wanted)
     except ValidationError as error:
         for e in error.errors():
-            where = [str(part) for part in e["loc"] if str(part) in (*effect_types(), *_keys(str(e["loc"][0])))]
-            unknown = "" if e["type"] != "extra_forbidden" else f"; its keys are {', '.join(_keys(where[0]))}"
-            label = ".".join(where if not unknown else map(str, e["loc"]))
-            errors.append(f"{label}: {e['msg']} (got {str(e['input'])[:60]}){unknown}")
+            name = str(e["loc"][0])
+            unknown = f"; its keys are {', '.join(_keys(name))}" if e["type"] == "extra_forbidden" else ""
+            errors.append(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {str(e['input'])[:60]}){unknown}")
     changed = target.model_copy(update={"effects": effects})
     for constraint in EFFECT_CONSTRAINTS:
         for key, value in constraint(changed).items():
@@ -198,12 +195,23 @@ def _value(text: str) -> object:
         return text
 
 
-def described_effects() -> list[BaseModel]:
-    """A row for each key of each effect, with its default value and its source."""
-    from rcompile.target import describe_section
+class DescribedEffect(BaseModel):
+    """One effect in `rcompile targets effects`: what it is, where its default values come from, and its keys."""
 
-    rows: list[BaseModel] = []
-    for name, kind in effect_types().items():
-        section = describe_section(kind(), name, {})
-        rows += [row.model_copy(update={"source": kind.source}) for row in section]
-    return rows
+    name: str
+    meaning: str
+    source: str
+    keys: list[TargetKey]
+
+
+def described_effects() -> list[DescribedEffect]:
+    """Every effect with its default values."""
+    return [
+        DescribedEffect(
+            name=name,
+            meaning=(kind.__doc__ or "").split("\n")[0],
+            source=kind.source,
+            keys=describe_section(kind(), name, {}),
+        )
+        for name, kind in effect_types().items()
+    ]

@@ -5,14 +5,26 @@ docs/hardware.md defines what each does; `runtime/device.py` holds the closed fo
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from rcompile.section import Section, key
 
 Rate = Annotated[float, Field(ge=0, le=1)]
-PerLevel = float | Annotated[tuple[float, ...], Field(strict=False)]
+
+
+def _one_or_one_a_level(given: object) -> object:
+    numbers = list(given) if isinstance(given, list | tuple) else [given]
+    if not numbers or any(
+        isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers
+    ):
+        raise ValueError("give one number, or a list with one number a level")
+    return tuple(numbers) if isinstance(given, list | tuple) else given
+
+
+PerLevel = Annotated[float | tuple[float, ...], BeforeValidator(_one_or_one_a_level)]
 
 
 class Effect(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rcompile.bundle import Bundle, Difference, Layer
+from rcompile.effect_rules import DescribedEffect
 from rcompile.form import Tiles
 from rcompile.manifest import LedgerRow, Manifest
 from rcompile.pipeline import Compiled
@@ -116,6 +118,18 @@ def print_target(target: Target, console: Console) -> None:
         value = ", ".join(map(str, key.value)) if isinstance(key.value, list) else str(key.value)
         rows.add_row(key.key, value, key.unit, key.meaning, key.source)
     console.print(rows)
+
+
+def print_effects(effects: Sequence[DescribedEffect], console: Console) -> None:
+    """Every effect, its meaning and source above its keys."""
+    for effect in effects:
+        console.print(f"{effect.name}: {effect.meaning}", highlight=False)
+        console.print(f"  source: {effect.source}", highlight=False)
+        rows = table("  key", "default", "unit", "meaning", right=frozenset({1}))
+        for key in effect.keys:
+            rows.add_row(f"  {key.key}", "none" if key.value is None else str(key.value), key.unit, key.meaning)
+        console.print(rows)
+        console.print()
 
 
 def bundle_summary(bundle: Bundle) -> dict[str, Any]:

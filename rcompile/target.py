@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from rcompile.canonical import canonical_json
 from rcompile.effects import Effects
@@ -86,8 +86,27 @@ class Adc(Section):
 
     bits: Annotated[int, key("resolution; 0 for an ideal converter that never clips", "bit", ge=0, le=16)]
     step_levels: Annotated[
-        float, key("one code, in levels of one cell", "levels", ge=1 / 256, le=4096, allow_inf_nan=False)
+        float,
+        key(
+            "one code, in levels of one cell; or give full_scale_levels, the sum that the largest code stands for",
+            "levels",
+            ge=1 / 256,
+            le=4096,
+            allow_inf_nan=False,
+        ),
     ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _step_of_full_scale(cls, given: Any) -> Any:
+        """A full scale in place of the step: step = full scale / largest code."""
+        if not isinstance(given, dict) or "full_scale_levels" not in given or "step_levels" in given:
+            return given
+        full_scale, bits = given["full_scale_levels"], given.get("bits")
+        if not isinstance(full_scale, int | float) or not isinstance(bits, int) or not 1 <= bits <= 16:
+            return given
+        rest = {k: v for k, v in given.items() if k != "full_scale_levels"}
+        return {**rest, "step_levels": full_scale / ((1 << bits) - 1)}
 
 
 class Faults(Section):

@@ -157,17 +157,14 @@ def _raise_all(where: str, source: str, errors: list[tuple[str, str]]) -> None:
 
 def _line_of(source: str, key: str) -> int:
     """Line of a dotted key, of its section where the key is missing, else 1."""
-    section, _, name = key.partition(".") if "." in key else ("", "", key)
     current, section_line = "", 1
     for number, line in enumerate(source.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             current = header[1].strip().strip('"')
-            if current in (section, key):
+            if f"{key}.".startswith(f"{current}."):
                 section_line = number
-        elif (
-            (assigned := re.match(r"\s*([\w.\"-]+)\s*=", line))
-            and current == section
-            and assigned[1].strip('"') == name
-        ):
+        elif (assigned := re.match(r"\s*([\w.\"-]+)\s*=", line)) and key == (
+            f"{current}." if current else ""
+        ) + assigned[1].strip('"'):
             return number
     return section_line

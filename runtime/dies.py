@@ -133,13 +133,16 @@ def chosen_dies(
     maps: Sequence[Path],
     effects: Effects | None = None,
 ) -> list[Die | MeasuredDie]:
-    """The dies that a command line asks for: rates and effects default to the target's, seeds to 0 where a rate or an effect is given."""
+    """The dies that a command line asks for: rates and effects default to the target's, seeds to 0 where a rate or an effect is given.
+
+    Effects that are asked for act alone: then rates default to 0.
+    """
     target = bundle.manifest.target
     given = sa0 is not None or sa1 is not None
-    rates = target.faults.chosen(sa0, sa1)
     chosen = target.effects if effects is None else effects
-    any_die = given or (effects is not None and not maps)
-    virtual = [Die(seed, *rates, chosen) for seed in seeds or ([0] if any_die else [])]
+    asked = effects is not None and bool(effects.names)
+    rates = (sa0 or 0.0, sa1 or 0.0) if asked else target.faults.chosen(sa0, sa1)
+    virtual = [Die(seed, *rates, chosen) for seed in seeds or ([0] if given or (asked and not maps) else [])]
     return [*virtual, *(read_die(path, bundle, chosen) for path in maps)]
 
 

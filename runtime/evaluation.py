@@ -11,11 +11,12 @@ import numpy as np
 import onnxruntime as ort
 
 from rcompile.bundle import Bundle
+from rcompile.effects import Effects
 from rcompile.errors import BadInputError
 from rcompile.target import Combining
 from rcompile.text import Feeds, TextEncoder, session_inputs
 from runtime.baseline import int8_session
-from runtime.dies import Die, MeasuredDie
+from runtime.dies import NO_EFFECTS, Die, MeasuredDie
 from runtime.glue import Examples, Task, find_task, load_examples
 from runtime.session import load, quiet_options
 
@@ -39,6 +40,7 @@ class Evaluation:
     """Scores in points (100 is perfect).
 
     source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime, None if not asked for.
+    effects: those of the dies.
     """
 
     task: str
@@ -50,6 +52,7 @@ class Evaluation:
     source: float | None
     int8: float | None
     clean: float
+    effects: Effects
     dies: tuple[DieScore, ...]
     metrics: dict[str, dict[str, float] | None]
 
@@ -83,7 +86,10 @@ def evaluate(
     clean = _scores(session, chosen, examples, batches, "clean", progress)
     scored = []
     for die in dies:
-        session.set_die(die)
+        if session.accepts(die):
+            session.set_die(die)
+        else:
+            session = load(opened, die, threads=threads, combiner=combiner)
         name = f"die {die.seed}" if isinstance(die, Die) else "measured die"
         metrics = _scores(session, chosen, examples, batches, name, progress)
         seed = die.seed if isinstance(die, Die) else None
@@ -99,6 +105,7 @@ def evaluate(
         source=None if source is None else _mean(source),
         int8=None if quantized is None else _mean(quantized),
         clean=_mean(clean),
+        effects=dies[0].effects if dies else NO_EFFECTS,
         dies=tuple(scored),
         metrics={"source": source, "int8": quantized, "clean": clean},
     )
@@ -155,7 +162,8 @@ def _scores(
             )
         if logits is None:
             logits = np.zeros((len(examples.labels), task.labels))
-        logits[rows] = values[: len(rows)]
+        # A flipped bit can make a number of any size, or none at all; what is not finite says nothing.
+        logits[rows] = np.nan_to_num(values[: len(rows)], nan=0.0, posinf=0.0, neginf=0.0)
         progress(what, done, len(batches))
     assert logits is not None
     return task.scores(examples.labels, logits)

@@ -18,6 +18,7 @@ from rcompile.manifest import MODEL
 from rcompile.target import Combining
 from runtime.dies import Die, MeasuredDie, die_options
 from runtime.library import device, native
+from runtime.soft_errors import NumberErrors, flipped_numbers, number_errors
 
 _tokens = itertools.count(1)
 MAX_THREADS = 1024
@@ -61,12 +62,24 @@ class CrossbarSession(ort.InferenceSession):
         super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
         self._wanted = {i.name: i for i in self.get_inputs()}
         self.die: Die | MeasuredDie | None = None
+        self._numbers: NumberErrors | None = None
         self.combiner: Combining | None = None
 
     def set_die(self, die: Die | MeasuredDie | None) -> None:
-        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with."""
+        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with.
+
+        Raises UsageError for a die with other soft errors in embeddings or biases: see `accepts`.
+        """
+        if not self.accepts(die):
+            raise UsageError(
+                "soft errors in embeddings and biases are put in when a session is loaded: runtime.load(bundle, die)."
+            )
         self._change(die_options(die, self.bundle.manifest.target))
         self.die = die
+
+    def accepts(self, die: Die | MeasuredDie | None) -> bool:
+        """Whether `set_die` takes this die: soft errors in embeddings and biases are fixed when a session is loaded."""
+        return number_errors(die) == self._numbers
 
     def set_combiner(self, combiner: Combining | None) -> None:
         """Combine replicas otherwise than the bundle was compiled for; None: as compiled. Runs in flight finish as they started.
@@ -168,6 +181,11 @@ def load(
     if threads:
         options.intra_op_num_threads = threads
         provider["threads"] = str(threads)
+    numbers = number_errors(die)
+    if numbers is not None:
+        changed = flipped_numbers(opened, numbers)
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in changed.values()]
+        options.add_external_initializers(list(changed), values)
     try:
         session = CrossbarSession(opened, options, provider)
     except RcompileError:
@@ -180,5 +198,5 @@ def load(
         changes |= combiner_options(combiner)
     if changes:
         session._change(changes)
-    session.die, session.combiner = die, combiner
+    session.die, session.combiner, session._numbers = die, combiner, numbers
     return session

@@ -17,6 +17,8 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}{voting}",
         highlight=False,
     )
+    if result.effects.names:
+        console.print(f"effects: {', '.join(result.effects.names)}", highlight=False)
     parts = list(result.metrics["clean"] or ())
     parts = parts if len(parts) > 1 else []  # several metrics: the score is their mean
     rows = table("model", "SA0", "SA1", "score", *parts, right=frozenset(range(1, 4 + len(parts))))

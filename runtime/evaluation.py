@@ -18,7 +18,7 @@ from rcompile.text import Feeds, TextEncoder, session_inputs
 from runtime.baseline import int8_session
 from runtime.dies import NO_EFFECTS, Die, MeasuredDie
 from runtime.glue import Examples, Task, find_task, load_examples
-from runtime.session import load, quiet_options
+from runtime.session import LayerReport, load, quiet_options
 
 BATCH = 32
 Progress = Callable[[str, int, int], None]
@@ -26,11 +26,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DieScore:
-    """The score on one die; seed is None for a measured one, whose rates are those of its map."""
+    """The score on one die; seed is None for a measured one, whose rates are those of its map.
+
+    collapsed: share of bitlines whose reads fold into the integer product, exactly.
+    """
 
     seed: int | None
     sa0: float
     sa1: float
+    collapsed: float
     score: float
     metrics: dict[str, float]
 
@@ -94,7 +98,7 @@ def evaluate(
         metrics = _scores(session, chosen, examples, batches, name, progress)
         seed = die.seed if isinstance(die, Die) else None
         sa0, sa1 = (die.sa0, die.sa1) if isinstance(die, Die) else _measured_rates(session.report())
-        scored.append(DieScore(seed, sa0, sa1, _mean(metrics), metrics))
+        scored.append(DieScore(seed, sa0, sa1, _collapsed(session.report()), _mean(metrics), metrics))
     return Evaluation(
         task=task,
         metric=chosen.metric,
@@ -169,9 +173,13 @@ def _scores(
     return task.scores(examples.labels, logits)
 
 
-def _measured_rates(report: Sequence[Any]) -> tuple[float, float]:
+def _measured_rates(report: Sequence[LayerReport]) -> tuple[float, float]:
     cells = sum(row.cells for row in report)
     return sum(row.sa0 for row in report) / cells, sum(row.sa1 for row in report) / cells
+
+
+def _collapsed(report: Sequence[LayerReport]) -> float:
+    return sum(row.collapsed for row in report) / sum(row.bitlines for row in report)
 
 
 def _mean(metrics: dict[str, float]) -> float:

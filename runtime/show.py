@@ -21,22 +21,23 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         console.print(f"effects: {', '.join(result.effects.names)}", highlight=False)
     parts = list(result.metrics["clean"] or ())
     parts = parts if len(parts) > 1 else []  # several metrics: the score is their mean
-    rows = table("model", "SA0", "SA1", "score", *parts, right=frozenset(range(1, 4 + len(parts))))
+    rows = table("model", "SA0", "SA1", "collapsed", "score", *parts, right=frozenset(range(1, 5 + len(parts))))
 
-    def add(name: str, sa0: str, sa1: str, score: float | None, metrics: dict[str, float] | None) -> None:
+    def add(name: str, dies: tuple[str, str, str], score: float | None, metrics: dict[str, float] | None) -> None:
         points = [
             "-" if value is None else f"{value:.2f}"
             for value in (score, *((metrics or {}).get(part) for part in parts))
         ]
-        rows.add_row(name, sa0, sa1, *points)
+        rows.add_row(name, *dies, *points)
 
-    add("source model", "", "", result.source, result.metrics["source"])
+    add("source model", ("", "", ""), result.source, result.metrics["source"])
     if result.int8 is not None:
-        add("ONNX Runtime, int8", "", "", result.int8, result.metrics["int8"])
-    add("crossbars, clean", "0 %", "0 %", result.clean, result.metrics["clean"])
+        add("ONNX Runtime, int8", ("", "", ""), result.int8, result.metrics["int8"])
+    add("crossbars, clean", ("0 %", "0 %", ""), result.clean, result.metrics["clean"])
     for die in result.dies:
         name = "measured die" if die.seed is None else f"die {die.seed}"
-        add(f"crossbars, {name}", f"{100 * die.sa0:.4g} %", f"{100 * die.sa1:.4g} %", die.score, die.metrics)
+        shares = (f"{100 * die.sa0:.4g} %", f"{100 * die.sa1:.4g} %", f"{100 * die.collapsed:.4g} %")
+        add(f"crossbars, {name}", shares, die.score, die.metrics)
     console.print(rows)
     if len(result.dies) > 1:
         scores = [die.score for die in result.dies]

@@ -118,7 +118,12 @@ def write_sentences(folder: Path, count: int = 30, seed: int = 0) -> Path:
 
 def changed_target(name: str, **changes: dict) -> Target:
     """A shipped target with sections changed: changed_target("ideal128x128", crossbar={"rows": 16})."""
-    data = load_target(name).model_dump(mode="json")
+    return changed(load_target(name), **changes)
+
+
+def changed(target: Target, **changes: dict) -> Target:
+    """A target with sections changed."""
+    data = target.model_dump(mode="json")
     for section, keys in changes.items():
         data[section] |= keys
     return Target.model_validate_json(json.dumps(data))

@@ -5,10 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_layer import PATHS, compiled, expected, layer_on, targets
-from small_models import changed_target
+from small_models import changed, changed_target
 
 import runtime
-from rcompile.effects import Clusters, Effects, Endurance, Lines, StuckBetween
+from rcompile.effects import (
+    Clusters,
+    Drift,
+    Effects,
+    Endurance,
+    Lines,
+    Retention,
+    StuckBetween,
+    Temperature,
+    Variation,
+    Wires,
+    WriteVerify,
+)
 from runtime import reference
 from runtime.faults import Fault
 
@@ -18,6 +30,17 @@ STUCK = {
     "lines": st.builds(Lines, wordline_rate=RATES, bitline_rate=RATES, crossbar_rate=st.sampled_from([0.0, 0.3])),
     "endurance": st.builds(Endurance, write_cycles=st.sampled_from([1e5, 1e7])),
     "stuck_between": st.builds(StuckBetween, rate=st.sampled_from([0.02, 0.5])),
+}
+CELLS = {
+    "variation": st.builds(
+        Variation, distribution=st.sampled_from(["normal", "lognormal"]), sigma=st.sampled_from([0.0, 0.02, 0.4])
+    ),
+    "drift": st.builds(Drift, nu=st.sampled_from([0.0, 0.1]), nu_sigma=st.sampled_from([0.0, 0.05])),
+    "retention": st.builds(Retention, characteristic_second=st.sampled_from([1e4, 1e8])),
+    "temperature": st.builds(Temperature, coefficient_per_kelvin=st.sampled_from([-0.001, 0.002])),
+    "wires": st.builds(
+        Wires, wordline_segment_ohm=st.sampled_from([0.0, 0.73, 50.0]), bitline_segment_ohm=st.sampled_from([0.73, 1e4])
+    ),
 }
 
 
@@ -44,6 +67,36 @@ def test_stuck_cells(data, target, inputs, outputs, seed, sa0, sa1) -> None:
             counts = [(faults == Fault.SA0).sum(), (faults == Fault.SA1).sum(), (faults >= Fault.STUCK_AT).sum()]
             assert [row.sa0, row.sa1, row.between] == counts
             assert row.collapsed == proven.sum()
+
+
+@settings(max_examples=60)
+@given(
+    st.data(),
+    targets(),
+    st.integers(1, 150),
+    st.sampled_from([1, 16, 65]),
+    st.sampled_from([1, 5, 9]),
+    st.integers(0, 999),
+    st.sampled_from(["none", "cell", "select"]),
+    st.booleans(),
+)
+def test_cells(data, target, inputs, outputs, rows, seed, combiner, verified) -> None:
+    """Analog levels behind ideal converters: exact weights on the grid."""
+    target = changed(target, adc={"bits": 0, "step_levels": 1.0})
+    x = np.random.default_rng(seed).normal(0, 1, (1, rows, inputs)).astype(np.float32)
+    effects = data.draw(some(CELLS | STUCK, target))
+    if verified and effects.variation and effects.variation.distribution == "normal":
+        effects = effects.model_copy(update={"write_verify": WriteVerify(tolerance=0.01)})
+    die = runtime.Die(seed, data.draw(RATES) / 2, 0.02, effects)
+    with compiled(target, inputs, outputs, seed, seed % 2 == 1, combiner=combiner) as bundle:
+        (entry,) = bundle.manifest.layers
+        wanted, tiles = expected(bundle, x, die), bundle.layer(entry).tiles
+        proven = reference.collapsible(layer_on(bundle, die).levels, tiles, target, combiner)
+        for isa in PATHS:
+            session = runtime.load(bundle, die, provider_options={"isa": isa})
+            (y,) = session.run(None, {"x": x})
+            np.testing.assert_array_equal(y.view(np.uint32), wanted.view(np.uint32), err_msg=isa)
+            assert session.report()[0].collapsed == proven.sum()
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])

@@ -159,7 +159,6 @@ void CheckDie(const Die& die, const LayerConfig& config) {
   }
   // Not computed yet.
   for (const auto& [name, is_on] : std::initializer_list<std::pair<const char*, bool>>{
-           {"mean", die.has_analog_cells()},
            {"gain", die.gain != 0 || die.gain_sigma > 0},
            {"offset", die.offset != 0 || die.offset_sigma > 0},
            {"noise", die.noise > 0 || die.cell_noise > 0},

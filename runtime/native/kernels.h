@@ -13,6 +13,8 @@ constexpr int kPanelWidth = 64;
 constexpr int kRowGroup = 6;
 // Patterns of input bits are stored times this, which saves the kernel a shift.
 constexpr int kPatternScale = 8;
+// Of a panel's weights.
+constexpr int kMaxBytePlanes = 4;
 // Of one vote group.
 constexpr int kMaxReplicas = 15;
 
@@ -55,14 +57,15 @@ struct Epilogue {
   int64_t y_stride;
 };
 
-// Terms beyond the low-plane product; all row strides are kPanelWidth, null means absent.
+// Terms beyond the product of the lowest byte plane; all row strides are kPanelWidth, null means absent.
 struct WideTerms {
-  const int32_t* high;           // product of the high weight plane
-  const int64_t* constant;       // one per column
-  const int64_t* serial_codes;   // A of docs/hardware.md
-  const int64_t* serial_digital;  // bit-serial part of D
+  const int32_t* higher[kMaxBytePlanes - 1];  // products of the higher byte planes
+  const int64_t* constant;                    // one per column
+  const int64_t* serial_codes;                // A of docs/hardware.md
+  const int64_t* serial_digital;              // bit-serial part of D
   double step;
   bool integer_step;
+  float unit;  // what everything is multiplied by
 };
 
 // What a read contributes to the sum over planes, times the plane's weight.
@@ -145,9 +148,9 @@ struct KernelTable {
   void (*accumulate)(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows&, const BitlineRun&,
                      int16_t* weights);
   bool (*fits_byte)(const int16_t* weights, int64_t count);
-  // Packs a panel [4 * quads][kPanelWidth] as [quads][kPanelWidth][4] bytes: (w + 128) mod 256, and if `high` is not
-  // null floor((w + 128) / 256) + 128.
-  void (*pack_panel)(const int16_t* weights, int64_t quads, uint8_t* low, uint8_t* high);
+  // Packs a panel [4 * quads][kPanelWidth] as [quads][kPanelWidth][4] bytes: digit `plane` of w in base 256, all digits in
+  // -128 .. 127, plus 128.
+  void (*pack_plane)(const int16_t* weights, int64_t quads, int plane, uint8_t* bytes);
   // Product.
   QuantizedRow (*quantize)(const RowQuantization&, const float* x, int8_t* codes);
   // acc[rows][kPanelWidth] = x[rows][4 * quads] times one weight plane, rows <= kRowGroup.  32 bits suffice: at most

@@ -93,7 +93,7 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 
 extern const KernelTable kAvx2Kernels;
 const KernelTable kAvx2Kernels = {
-    "avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    "avx2", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPlane<int16_t>, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Avx2>, ReadVoted<Avx2>,
     ReadLanes<Avx2>, Avx2::kLookup, Scatter, kPhysics,
 };

@@ -76,14 +76,14 @@ void ReadLanesVbmi(const LaneRead& read);
 
 extern const KernelTable kAvx512Kernels;
 const KernelTable kAvx512Kernels = {
-    "avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    "avx512", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPlane<int16_t>, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>,
     ReadLanes<Avx512>, Avx512::kLookup, Scatter, kPhysics,
 };
 
 extern const KernelTable kAvx512VbmiKernels;
 const KernelTable kAvx512VbmiKernels = {
-    "avx512vbmi", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    "avx512vbmi", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPlane<int16_t>, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Avx512>, ReadVoted<Avx512>,
     ReadLanesVbmi, 6, Scatter, kPhysics,
 };

@@ -12,7 +12,9 @@
 namespace rcompile {
 namespace {
 
-inline uint32_t Mix32(uint32_t x) {
+// Of a word, or of a vector of words.
+template <class Word>
+inline __attribute__((always_inline)) Word Mix32(Word x) {
   x ^= x >> 16;
   x *= 0x7FEB352Du;
   x ^= x >> 15;
@@ -114,26 +116,24 @@ bool FitsByte(const int16_t* weights, int64_t count) {
   return outside == 0;
 }
 
-// Interleaves byte `kShift` of four wordlines' weights, so that one 32-bit lane holds four features of a column.
-template <int kShift, int kBias>
-void PackPlane(const int16_t* weights, int64_t quads, uint8_t* plane) {
+// Interleaves the bytes of four wordlines' weights, so that one 32-bit lane holds four features of a column.
+template <class Weight>
+void PackPlane(const Weight* weights, int64_t quads, int plane, uint8_t* bytes) {
+  const int shift = 8 * plane;
   for (int64_t q = 0; q < quads; ++q) {
-    const int16_t* w = weights + q * 4 * kPanelWidth;
+    const Weight* w = weights + q * 4 * kPanelWidth;
     uint32_t packed[kPanelWidth];
     for (int j = 0; j < kPanelWidth; ++j) {
       uint32_t lane = 0;
       for (int i = 0; i < 4; ++i) {
-        lane |= static_cast<uint32_t>((((w[i * kPanelWidth + j] + 128) >> kShift) + kBias) & 255) << (8 * i);
+        // 128 more in every byte makes the digits of a negative number borrow as they should.
+        const uint32_t digits = static_cast<uint32_t>(static_cast<int32_t>(w[i * kPanelWidth + j])) + 0x80808080u;
+        lane |= (digits >> shift & 255) << (8 * i);
       }
       packed[j] = lane;
     }
-    std::memcpy(plane + q * 4 * kPanelWidth, packed, sizeof packed);
+    std::memcpy(bytes + q * 4 * kPanelWidth, packed, sizeof packed);
   }
-}
-
-void PackPanel(const int16_t* weights, int64_t quads, uint8_t* low, uint8_t* high) {
-  PackPlane<0, 0>(weights, quads, low);
-  if (high != nullptr) PackPlane<8, 128>(weights, quads, high);
 }
 
 // 128 * sum(x) undoes the packed weights' excess of 128.
@@ -162,8 +162,11 @@ void FinishWide(const Epilogue& e, const int32_t* acc, const WideTerms& terms) {
     float* __restrict y = e.y + i * e.y_stride;
     int64_t digital[kPanelWidth], codes[kPanelWidth] = {};
     for (int j = 0; j < kPanelWidth; ++j) digital[j] = acc[at + j] - excess;
-    if (terms.high != nullptr) {
-      for (int j = 0; j < kPanelWidth; ++j) digital[j] += 256 * (terms.high[at + j] - excess);
+    int shift = 0;
+    for (const int32_t* higher : terms.higher) {
+      shift += 8;
+      if (higher == nullptr) break;
+      for (int j = 0; j < kPanelWidth; ++j) digital[j] += (higher[at + j] - excess) * (int64_t{1} << shift);
     }
     if (terms.constant != nullptr) {
       for (int j = 0; j < kPanelWidth; ++j) digital[j] += terms.constant[j];
@@ -173,7 +176,7 @@ void FinishWide(const Epilogue& e, const int32_t* acc, const WideTerms& terms) {
     }
     if (terms.serial_codes != nullptr) std::memcpy(codes, terms.serial_codes + at, sizeof codes);
     for (int j = 0; j < e.cols; ++j) {
-      y[j] = RoundResult(codes[j], digital[j], terms) * (row_scale * e.weight_scale[j]) + e.bias[j];
+      y[j] = RoundResult(codes[j], digital[j], terms) * terms.unit * (row_scale * e.weight_scale[j]) + e.bias[j];
     }
   }
 }

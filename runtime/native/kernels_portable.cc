@@ -31,7 +31,7 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 
 extern const KernelTable kPortableKernels;
 const KernelTable kPortableKernels = {
-    "portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPanel, QuantizeRow,
+    "portable", kVectorBytes, InjectFaults, AddLevels, AccumulateRun, FitsByte, PackPlane<int16_t>, QuantizeRow,
     Multiply, Finish, FinishWide, ReadSerial<Portable>, ReadVoted<Portable>,
     nullptr, 0, Scatter, kPhysics,
 };

@@ -81,15 +81,15 @@ void Product::ReserveWorkspace() {
 void Product::QuantizeRow(int64_t row) noexcept {
   int8_t* codes = reinterpret_cast<int8_t*>(workspace_.codes.data()) + row * code_stride_;
   workspace_.rows[row] = kernels_.quantize(quantization_, args_.x + row * config_.inputs, codes);
-  std::fill(codes + config_.inputs, codes + 4 * folded_.quads, int8_t{0});
+  std::fill(codes + config_.inputs, codes + 4 * folded_.linear.quads, int8_t{0});
   for (SerialInputs& part : serial_) part.PackRow(row, codes);
 }
 
 void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const int64_t* serial_codes,
                             const int64_t* serial_digital) noexcept {
-  alignas(64) int32_t low[kRowGroup * kPanelWidth];
-  alignas(64) int32_t high[kRowGroup * kPanelWidth];
-  const WeightPanel& weights = folded_.panels[panel];
+  alignas(64) int32_t products[kMaxBytePlanes][kRowGroup * kPanelWidth];
+  const LinearPart& linear = folded_.linear;
+  const WeightPanel& weights = linear.panels[panel];
   const int8_t* codes = reinterpret_cast<const int8_t*>(workspace_.codes.data()) + first_row * code_stride_;
   const int64_t column = panel * kPanelWidth;
   const Epilogue epilogue{rows,
@@ -99,20 +99,24 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
                           args_.bias + column,
                           args_.y + first_row * config_.outputs + column,
                           config_.outputs};
-  kernels_.multiply(codes, code_stride_, rows, weights.low, folded_.quads, low);
-  if (weights.high == nullptr && serial_codes == nullptr && folded_.constant.empty()) {
-    kernels_.finish(epilogue, low);
+  for (int plane = 0; plane < weights.planes; ++plane) {
+    const uint8_t* bytes = weights.bytes + plane * linear.plane_size;
+    kernels_.multiply(codes, code_stride_, rows, bytes, linear.quads, products[plane]);
+  }
+  if (weights.planes == 1 && serial_codes == nullptr && linear.constant.empty() && !linear.on_grid) {
+    kernels_.finish(epilogue, products[0]);
     return;
   }
-  if (weights.high != nullptr) kernels_.multiply(codes, code_stride_, rows, weights.high, folded_.quads, high);
   const double step = config_.adc_step_levels;
-  const WideTerms terms{weights.high == nullptr ? nullptr : high,
-                        folded_.constant.empty() ? nullptr : folded_.constant.data() + column,
-                        serial_codes,
-                        serial_digital,
-                        step,
-                        step == static_cast<double>(static_cast<int64_t>(step))};
-  kernels_.finish_wide(epilogue, low, terms);
+  WideTerms terms{};
+  for (int plane = 1; plane < weights.planes; ++plane) terms.higher[plane - 1] = products[plane];
+  terms.constant = linear.constant.empty() ? nullptr : linear.constant.data() + column;
+  terms.serial_codes = serial_codes;
+  terms.serial_digital = serial_digital;
+  terms.step = step;
+  terms.integer_step = step == static_cast<double>(static_cast<int64_t>(step));
+  terms.unit = linear.on_grid ? 1.f / kGrid : 1.f;
+  kernels_.finish_wide(epilogue, products[0], terms);
 }
 
 void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noexcept {
@@ -136,7 +140,7 @@ void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noex
 }
 
 int64_t Product::TaskRows() const {
-  const int64_t panels = static_cast<int64_t>(folded_.panels.size());
+  const int64_t panels = static_cast<int64_t>(folded_.linear.panels.size());
   int64_t rows = has_serial_ ? kSerialRows : kMaxTaskRows;
   while (rows > 4 * kRowGroup && CeilDiv(args_.rows, rows) * panels < kMinTasks) rows /= 2;
   return rows;
@@ -152,7 +156,7 @@ void Product::Run(const ortabi::KernelContext* context) {
   ParallelFor(context, rows * inputs > kSerialQuantization, CeilDiv(rows, chunk), quantize);
 
   // Panels are the inner index: a block of rows stays in cache while the weights of all panels pass by.
-  const int64_t panels = static_cast<int64_t>(folded_.panels.size());
+  const int64_t panels = static_cast<int64_t>(folded_.linear.panels.size());
   const int64_t task_rows = TaskRows();
   auto multiply = [&](int64_t i) {
     const int64_t first_row = i / panels * task_rows;

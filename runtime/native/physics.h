@@ -59,6 +59,15 @@ struct Wires {
   int64_t cols;
 };
 
+// Keys of what deviates from cell to cell.
+struct CellKeys {
+  WordKey programming;
+  WordKey spread;
+};
+
+struct DrivenRows;
+struct BitlineRun;
+
 // Fault maps hold a code a cell: 0 good, 1 + L stuck at level L.
 struct PhysicsKernels {
   // codes[i] of the cells first + i.
@@ -66,6 +75,20 @@ struct PhysicsKernels {
   // Copies levels, stuck cells at the level that they are stuck at.
   FaultCount (*apply_faults)(const uint8_t* codes, int64_t cells, uint8_t top, const uint8_t* programmed,
                              uint8_t* actual);
+  // Levels on the grid, as conductances make them; `codes` of stuck cells, or null if there are none.
+  void (*analog_levels)(const CellTables&, const CellKeys&, int64_t cells, const uint8_t* programmed,
+                        const uint8_t* codes, int16_t* levels);
+  // Levels as seen through the wires.  `scratch`: 3 * cols.
+  void (*see_through)(const Wires&, int16_t* levels, double* scratch);
+  // The nearest whole levels.
+  void (*read_back)(const int16_t* analog, int64_t cells, uint8_t top, uint8_t* levels);
+  // weights[inputs[i]][run column] += multiplier * level - offset, over the driven wordlines i; multiplier and offset are
+  // by bitline, those of the run count for nothing.
+  void (*accumulate)(const int16_t* levels, int64_t cols, const int32_t* multiplier, const int32_t* offset,
+                     const DrivenRows&, const BitlineRun&, int32_t* weights);
+  // Byte planes that hold the weights, and plane `plane` of them: see KernelTable::pack_plane.
+  int (*byte_planes)(const int32_t* weights, int64_t count);
+  void (*pack_plane)(const int32_t* weights, int64_t quads, int plane, uint8_t* bytes);
   // hits[i]: whether word i is in the range.
   void (*events)(WordKey, WordRange, int count, uint8_t* hits);
   void (*exponentials)(WordKey, int count, float* drawn);  // standard ones, of words 0 .. count - 1

@@ -9,25 +9,29 @@ namespace rcompile {
 namespace {
 
 constexpr int kNormals = 64;  // drawn at once
+typedef uint32_t Words __attribute__((vector_size(RCOMPILE_VECTOR_BYTES)));
+typedef int32_t Ints __attribute__((vector_size(RCOMPILE_VECTOR_BYTES)));
+typedef float Floats __attribute__((vector_size(RCOMPILE_VECTOR_BYTES)));
+typedef double Doubles __attribute__((vector_size(RCOMPILE_VECTOR_BYTES)));
+// As many as there are doubles in a vector.
+typedef int32_t HalfInts __attribute__((vector_size(RCOMPILE_VECTOR_BYTES / 2)));
+typedef float HalfFloats __attribute__((vector_size(RCOMPILE_VECTOR_BYTES / 2)));
+constexpr int kWordLanes = RCOMPILE_VECTOR_BYTES / 4;
+constexpr int kDoubleLanes = RCOMPILE_VECTOR_BYTES / 8;
 
-inline uint32_t WordAt(WordKey key, uint32_t index) { return Mix32(Mix32(index ^ key.low) ^ key.high); }
+// Of a word, or of a vector of words.
+template <class Word>
+inline __attribute__((always_inline)) Word WordAt(WordKey key, Word index) {
+  return Mix32(Mix32(index ^ key.low) ^ key.high);
+}
 
 inline bool Hits(WordRange range, uint32_t word) {
   return range.possible & (word - range.first <= range.last - range.first);
 }
 
-inline float FloatOf(int32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-// 2^n as a float's exponent, to be added to its bits.
-inline int32_t ExponentBits(int32_t n) { return static_cast<int32_t>(static_cast<uint32_t>(n) << 23); }
-
 template <int kCount>
-inline __attribute__((always_inline)) float Polynomial(float x, const double (&coefficients)[kCount]) {
-  float p = static_cast<float>(coefficients[0]);
+inline __attribute__((always_inline)) Floats Polynomial(Floats x, const double (&coefficients)[kCount]) {
+  Floats p = Floats{} + static_cast<float>(coefficients[0]);
 #pragma GCC unroll 16
   for (int i = 1; i < kCount; ++i) p = p * x + static_cast<float>(coefficients[i]);
   return p;
@@ -42,54 +46,70 @@ constexpr double kTail[] = {-0.000200214257, 0.000100950558, 0.00134934322, -0.0
 // The tail's polynomial is right from here on.
 constexpr float kTailStart = 5;
 
-inline float Logarithm(float y) {
-  int32_t bits;
-  std::memcpy(&bits, &y, sizeof bits);
-  const int32_t exponent = (bits - 0x3F3504F3) >> 23;
-  const float m = FloatOf(bits - ExponentBits(exponent));
-  const float t = (m - 1.f) / (m + 1.f);
-  return static_cast<float>(exponent) * static_cast<float>(0.6931471805599453) +
+inline __attribute__((always_inline)) Floats Logarithm(Floats y) {
+  const Ints bits = (Ints)y;
+  const Ints exponent = (bits - 0x3F3504F3) >> 23;
+  const Floats m = (Floats)(bits - (exponent << 23));
+  const Floats t = (m - 1.f) / (m + 1.f);
+  return __builtin_convertvector(exponent, Floats) * static_cast<float>(0.6931471805599453) +
          (t + t) * Polynomial(t * t, kLogarithm);
 }
 
-inline float Exponential(float v) {
+inline __attribute__((always_inline)) Floats Exponential(Floats v) {
   constexpr float kRounder = 12582912.f;
-  const float n = (v * static_cast<float>(1.4426950408889634) + kRounder) - kRounder;
-  const float r = (v - n * static_cast<float>(0.693145751953125)) - n * static_cast<float>(1.428606765330187e-06);
-  return Polynomial(r, kExponential) * FloatOf(ExponentBits(static_cast<int32_t>(n) + 127));
+  const Floats n = (v * static_cast<float>(1.4426950408889634) + kRounder) - kRounder;
+  const Floats r = (v - n * static_cast<float>(0.693145751953125)) - n * static_cast<float>(1.428606765330187e-06);
+  return Polynomial(r, kExponential) * (Floats)((__builtin_convertvector(n, Ints) + 127) << 23);
 }
 
-// floor; `v` fits 32 bits.
-inline int32_t FloorOf(double v) {
-  const int32_t truncated = static_cast<int32_t>(v);
-  return truncated - (static_cast<double>(truncated) > v);
+// floor; |v| < 2^31.
+inline __attribute__((always_inline)) Doubles FloorOf(Doubles v) {
+  constexpr double kRounder = 6755399441055744.;  // 1.5 * 2^52: adding it rounds to an integer
+  const Doubles nearest = (v + kRounder) - kRounder;
+  return nearest > v ? nearest - 1. : nearest;
 }
 
-// Standard normal numbers, cut off where `reach` says.  The tail's polynomial is seldom needed.
-inline void DrawBlock(WordKey key, const uint32_t* index, const float* reach, int count, float* __restrict z) {
-  float x[kNormals], w[kNormals], p[kNormals];
-  int32_t any_tail = 0;
-  for (int i = 0; i < count; ++i) {
-    const int32_t odd = static_cast<int32_t>(WordAt(key, index[i]) >> 8) * 2 + (1 - (1 << 24));
-    x[i] = static_cast<float>(odd) * 0x1p-24f * reach[i];
-    w[i] = -Logarithm((1.f - x[i]) * (1.f + x[i]));
-    p[i] = Polynomial(w[i] - 2.5f, kCentre);
-    any_tail |= w[i] >= kTailStart;
+// In the outer 0.34 % of the distribution another polynomial is right.
+inline __attribute__((noinline)) void DrawTail(const float* x, const float* w, float* z) {
+  float root[kNormals];
+  for (int i = 0; i < kNormals; ++i) root[i] = w[i] > 0.f ? w[i] : 0.f;
+  for (int i = 0; i < kNormals; ++i) root[i] = __builtin_sqrtf(root[i]);
+  for (int i = 0; i < kNormals; i += kWordLanes) {
+    const Floats tail = Polynomial(LoadVector<Floats>(root + i) - 3.f, kTail);
+    const Floats normal = tail * LoadVector<Floats>(x + i) * static_cast<float>(1.4142135623730951);
+    StoreVector(LoadVector<Floats>(w + i) < kTailStart ? LoadVector<Floats>(z + i) : normal, z + i);
   }
-  if (any_tail) {
-    for (int i = 0; i < count; ++i) {
-      const float tail = Polynomial(__builtin_sqrtf(w[i] > 0.f ? w[i] : 0.f) - 3.f, kTail);
-      p[i] = w[i] < kTailStart ? p[i] : tail;
-    }
+}
+
+// Standard normal numbers, kNormals of them, cut off where `reach` says.
+inline void DrawBlock(WordKey key, const uint32_t* index, const float* reach, float* z) {
+  alignas(64) float x[kNormals], w[kNormals];
+  Ints in_tail = {};
+  for (int i = 0; i < kNormals; i += kWordLanes) {
+    const Ints odd = (Ints)(WordAt(key, LoadVector<Words>(index + i)) >> 8) * 2 + (1 - (1 << 24));
+    const Floats of_lane = __builtin_convertvector(odd, Floats) * 0x1p-24f * LoadVector<Floats>(reach + i);
+    const Floats depth = -Logarithm((1.f - of_lane) * (1.f + of_lane));
+    const Floats normal = Polynomial(depth - 2.5f, kCentre) * of_lane * static_cast<float>(1.4142135623730951);
+    in_tail |= depth >= kTailStart;
+    StoreVector(of_lane, x + i);
+    StoreVector(depth, w + i);
+    StoreVector(normal, z + i);
   }
-  for (int i = 0; i < count; ++i) z[i] = p[i] * x[i] * static_cast<float>(1.4142135623730951);
+  int32_t any = 0;
+  for (int i = 0; i < kWordLanes; ++i) any |= in_tail[i];
+  if (any != 0) DrawTail(x, w, z);
 }
 
 void DrawNormals(WordKey key, const uint32_t* index, const float* reach, int count, float* z) {
-  for (int done = 0; done < count; done += kNormals) {
-    const int size = count - done < kNormals ? count - done : kNormals;
-    DrawBlock(key, index + done, reach + done, size, z + done);
-  }
+  int done = 0;
+  for (; done + kNormals <= count; done += kNormals) DrawBlock(key, index + done, reach + done, z + done);
+  if (done == count) return;
+  uint32_t last_index[kNormals] = {};
+  float last_reach[kNormals] = {}, last_z[kNormals];
+  std::memcpy(last_index, index + done, sizeof *index * (count - done));
+  std::memcpy(last_reach, reach + done, sizeof *reach * (count - done));
+  DrawBlock(key, last_index, last_reach, last_z);
+  std::memcpy(z + done, last_z, sizeof *z * (count - done));
 }
 
 void DrawEvents(WordKey key, WordRange range, int count, uint8_t* hits) {
@@ -98,9 +118,13 @@ void DrawEvents(WordKey key, WordRange range, int count, uint8_t* hits) {
 
 // Standard exponential numbers, for words 0 .. count - 1.
 void DrawExponentials(WordKey key, int count, float* drawn) {
-  for (int i = 0; i < count; ++i) {
-    const uint32_t word = WordAt(key, static_cast<uint32_t>(i));
-    drawn[i] = -Logarithm((static_cast<float>(static_cast<int32_t>(word >> 8)) + 0.5f) * 0x1p-24f);
+  for (int first = 0; first < count; first += kWordLanes) {
+    Words index;
+    for (int i = 0; i < kWordLanes; ++i) index[i] = static_cast<uint32_t>(first + i);
+    const Ints high = (Ints)(WordAt(key, index) >> 8);
+    const Floats number = -Logarithm((__builtin_convertvector(high, Floats) + 0.5f) * 0x1p-24f);
+    const int size = count - first < kWordLanes ? count - first : kWordLanes;
+    std::memcpy(drawn + first, &number, sizeof *drawn * size);
   }
 }
 

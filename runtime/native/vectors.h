@@ -48,5 +48,10 @@ inline V LoadVector(const void* from) {
   return v;
 }
 
+template <class V>
+inline void StoreVector(const V& v, void* to) {
+  std::memcpy(to, &v, sizeof v);
+}
+
 }  // namespace
 }  // namespace rcompile

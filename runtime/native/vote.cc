@@ -84,15 +84,19 @@ Combiner ParseCombiner(const std::string& text, const std::string& what) {
   throw Error(what + " '" + text.substr(0, 80) + "' is not one of " + names);
 }
 
-bool HoldAlike(const uint8_t* levels, int64_t cols, const RowBlock& block, const int32_t* bitlines, int replicas) {
+template <class Level>
+bool HoldAlike(const Level* levels, int64_t cols, const RowBlock& block, const int32_t* bitlines, int replicas) {
   for (const int32_t wordline : block.wordlines) {
-    const uint8_t* row = levels + wordline * cols;
+    const Level* row = levels + wordline * cols;
     for (int r = 1; r < replicas; ++r) {
       if (row[bitlines[r]] != row[bitlines[0]]) return false;
     }
   }
   return true;
 }
+
+template bool HoldAlike(const uint8_t*, int64_t, const RowBlock&, const int32_t*, int);
+template bool HoldAlike(const int16_t*, int64_t, const RowBlock&, const int32_t*, int);
 
 // Bitlines become contiguous, so that the rest of the work is on whole vectors of cells.
 void Resolver::Transpose(const RowBlock& block, const uint8_t* levels) {
@@ -146,7 +150,7 @@ int Resolver::LeastDamaged(const OperationUnit& unit, const int32_t* bitlines, i
   return best;
 }
 
-void Resolver::Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels) {
+void Resolver::Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels, int16_t* analog) {
   const TileVotes& votes = layer_.votes(tile);
   if (votes.replicas.empty()) return;
   Transpose(block, levels);
@@ -154,14 +158,15 @@ void Resolver::Resolve(Combiner combiner, const RowBlock& block, int64_t tile, u
   const int32_t* bitlines = votes.bitlines.data();
   for (const int replicas : votes.replicas) {
     Decide(bitlines, replicas);
-    uint8_t* resolved = levels + bitlines[0];
     for (const OperationUnit& unit : block.units) {
-      const uint8_t* from = combiner == Combiner::kCell
-                                ? decided_.data()
-                                : Bitline(bitlines[LeastDamaged(unit, bitlines, replicas)]);
+      const int32_t chosen = bitlines[combiner == Combiner::kCell ? 0 : LeastDamaged(unit, bitlines, replicas)];
+      const uint8_t* from = combiner == Combiner::kCell ? decided_.data() : Bitline(chosen);
       if (from == Bitline(bitlines[0])) continue;  // already there
-      const int32_t* wordlines = block.wordlines.data();
-      for (int i = unit.first; i < unit.first + unit.count; ++i) resolved[wordlines[i] * cols] = from[i];
+      for (int i = unit.first; i < unit.first + unit.count; ++i) {
+        const int64_t wordline = block.wordlines[i] * cols;
+        levels[wordline + bitlines[0]] = from[i];
+        if (analog != nullptr) analog[wordline + bitlines[0]] = analog[wordline + chosen];
+      }
     }
     bitlines += replicas;
   }

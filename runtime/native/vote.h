@@ -14,15 +14,17 @@ namespace rcompile {
 Combiner ParseCombiner(const std::string& text, const std::string& what);
 
 // Whether the replicas of a vote group hold the same levels on the driven wordlines.
-bool HoldAlike(const uint8_t* levels, int64_t cols, const RowBlock& block, const int32_t* bitlines, int replicas);
+template <class Level>
+bool HoldAlike(const Level* levels, int64_t cols, const RowBlock& block, const int32_t* bitlines, int replicas);
 
 // Resolves the vote groups of a layer, tile by tile.
 class Resolver {
  public:
   explicit Resolver(const Layer& layer) : layer_(layer) {}
 
-  // Puts into replica 0's bitline of every group, on the driven wordlines, what `combiner` computes the group from.
-  void Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels);
+  // Puts into replica 0's bitline of every group, on the driven wordlines, what `combiner`, kCell or kSelect, computes
+  // the group from.  With kSelect also in `analog`, unless it is null: `levels` is what a self-test reads of it.
+  void Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels, int16_t* analog);
 
  private:
   void Transpose(const RowBlock& block, const uint8_t* levels);

@@ -61,18 +61,22 @@ def main() -> None:
     parser.add_argument("--page", type=Path, default=Path("docs/effects.md"))
     parser.add_argument("--build", type=Path, default=Path("build/effects"))
     args = parser.parse_args()
-    if not (args.build / "manifest.json").exists():
-        compile_model(MODEL, TARGET, args.build)
+    compile_model(MODEL, TARGET, args.build, force=True)
     bundle = Bundle.open(args.build)
     known = [json.loads(line) for line in args.lines.read_text().splitlines()] if args.lines.exists() else []
     for name, rate, changes in CASES:
-        if any(line["changes"] == list(changes) and line["rate"] == rate for line in known):
+        if any(line["case"] == case(rate, changes, args) for line in known):
             continue
         known.append(measure(bundle, rate, changes, args))
         with args.lines.open("a") as lines:
             lines.write(json.dumps(known[-1]) + "\n")
         print(f"{name}: {known[-1]['scores']}", flush=True)
-    args.page.write_text(page(known), encoding="utf-8")
+    args.page.write_text(page(known, args), encoding="utf-8")
+
+
+def case(rate: float, changes: tuple[str, ...], args: argparse.Namespace) -> list[Any]:
+    """What tells a line from others."""
+    return [rate, list(changes), args.limit, args.data is not None]
 
 
 def measure(bundle: Bundle, rate: float, changes: tuple[str, ...], args: argparse.Namespace) -> dict[str, Any]:
@@ -83,8 +87,7 @@ def measure(bundle: Bundle, rate: float, changes: tuple[str, ...], args: argpars
     found = evaluate(bundle, "sst2", data=args.data or MODEL.parent, dies=dies, limit=args.limit, threads=args.threads)
     spent = time.perf_counter() - start
     return {
-        "changes": list(changes),
-        "rate": rate,
+        "case": case(rate, changes, args),
         "examples": found.examples,
         "glue": args.data is not None,
         "source": found.source,
@@ -95,9 +98,10 @@ def measure(bundle: Bundle, rate: float, changes: tuple[str, ...], args: argpars
     }
 
 
-def page(lines: list[dict[str, Any]]) -> str:
+def page(lines: list[dict[str, Any]], args: argparse.Namespace) -> str:
     """docs/effects.md."""
-    first = lines[0]
+    of_case = {json.dumps(line["case"]): line for line in lines}
+    first = of_case[json.dumps(case(0.0, (), args))]
     data = "SST-2's validation sentences" if first["glue"] else "our own sentences (docs/demo)"
     text = [
         "# What each effect costs",
@@ -111,9 +115,7 @@ def page(lines: list[dict[str, Any]]) -> str:
         "|---|---|---:|---:|",
     ]
     for name, rate, changes in CASES:
-        line = next((x for x in lines if x["changes"] == list(changes) and x["rate"] == rate), None)
-        if line is None:
-            continue
+        line = of_case[json.dumps(case(rate, changes, args))]
         options = [f"--effect {change}" for change in changes]
         if rate:
             options.insert(0, f"--sa0 {rate * (1 - SA1_SHARE):.3g} --sa1 {rate * SA1_SHARE:.3g}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +14,8 @@ from rcompile.effects import Effect, Effects
 from rcompile.errors import UsageError
 from rcompile.target import Target, TargetKey, describe_section
 
+# Of a lognormal factor: e^2 is beyond anything that still computes.
+MOST_SPREAD = 2.0
 # A constraint between keys returns the offending keys with their values; its docstring is the user's message.
 Offending = dict[str, object]
 
@@ -24,15 +28,6 @@ def one_number_a_level(target: Target) -> Offending:
         if isinstance(value, tuple) and len(value) != target.top_level + 1:
             found[f"effects.{name}.{key}"] = value
     return found
-
-
-def sigma_is_a_deviation(target: Target) -> Offending:
-    """a standard deviation must be in 0 .. 4."""
-    variation = target.effects.variation
-    if variation is None:
-        return {}
-    values = variation.sigma if isinstance(variation.sigma, tuple) else (variation.sigma,)
-    return {} if all(0 <= v <= 4 for v in values) else {"effects.variation.sigma": variation.sigma}
 
 
 def coefficient_keeps_conductance(target: Target) -> Offending:
@@ -106,13 +101,20 @@ def effects_do_something(target: Target) -> Offending:
         "wires": ("wordline_segment_ohm", "bitline_segment_ohm"),
         "lines": ("wordline_rate", "bitline_rate", "crossbar_rate"),
         "adc_error": ("offset_levels", "offset_sigma_levels", "gain_error", "gain_error_sigma"),
+        "variation": ("sigma",),
+        "stuck_between": ("rate",),
+        "endurance": ("write_cycles",),
     }
     found: Offending = {}
     for name, keys in idle.items():
         effect = getattr(target.effects, name)
-        if effect is not None and not any(getattr(effect, k) for k in keys):
-            found[f"effects.{name}"] = ", ".join(keys) + ": all 0"
+        if effect is not None and not any(_largest(getattr(effect, k)) for k in keys):
+            found[f"effects.{name}"] = ", ".join(keys) + ": 0"
     return found
+
+
+def _largest(value: float | tuple[float, ...]) -> float:
+    return max(value, default=0.0) if isinstance(value, tuple) else value
 
 
 def levels_between_exist(target: Target) -> Offending:
@@ -121,9 +123,25 @@ def levels_between_exist(target: Target) -> Offending:
     return {"effects.stuck_between.rate": between.rate} if between and target.cell.bits == 1 else {}
 
 
+def spread_is_bounded(target: Target) -> Offending:
+    """the logarithm of a conductance must not spread by more than 2: lower variation.sigma, or nu_sigma or the time of drift."""
+    variation, drift = target.effects.variation, target.effects.drift
+    lognormal = variation is not None and variation.distribution == "lognormal"
+    given = variation.sigma if variation is not None and lognormal else 0.0
+    sigma = max(given) if isinstance(given, tuple) else given
+    log_time = math.log(drift.time_second / drift.reference_second) if drift else 0.0
+    spread = math.hypot(sigma, drift.nu_sigma * log_time if drift else 0.0)
+    if spread <= MOST_SPREAD:
+        return {}
+    return (
+        {"effects.variation.sigma": given}
+        if sigma > MOST_SPREAD
+        else {"effects.drift.nu_sigma": drift and drift.nu_sigma}
+    )
+
+
 EFFECT_CONSTRAINTS: tuple[Callable[[Target], Offending], ...] = (
     one_number_a_level,
-    sigma_is_a_deviation,
     coefficient_keeps_conductance,
     verify_needs_normal_variation,
     drift_starts_at_reference,
@@ -132,6 +150,7 @@ EFFECT_CONSTRAINTS: tuple[Callable[[Target], Offending], ...] = (
     flipped_bits_exist,
     effects_do_something,
     levels_between_exist,
+    spread_is_bounded,
 )
 
 
@@ -164,23 +183,39 @@ def with_effects(target: Target, changes: Sequence[str]) -> Target:
     return target.model_copy(update={"effects": _checked(target, wanted, errors)})
 
 
-def _checked(target: Target, wanted: dict[str, Any], errors: list[str]) -> Effects:
-    effects = Effects()
-    try:
-        effects = Effects.model_validate(wanted)
-    except ValidationError as error:
-        for e in error.errors():
-            name = str(e["loc"][0])
-            unknown = f"; its keys are {', '.join(_keys(name))}" if e["type"] == "extra_forbidden" else ""
-            errors.append(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {str(e['input'])[:60]}){unknown}")
+def check_effects(effects: Effects, target: Target) -> None:
+    """Raises UsageError if effects contradict the target, naming each key."""
     changed = target.model_copy(update={"effects": effects})
-    for constraint in EFFECT_CONSTRAINTS:
-        for key, value in constraint(changed).items():
-            errors.append(f"{key.removeprefix('effects.')}: {constraint.__doc__} (got {value})")
+    _raise_all(_contradictions(changed), target)
+
+
+def _contradictions(target: Target) -> list[str]:
+    return [
+        f"{key.removeprefix('effects.')}: {constraint.__doc__} (got {value})"
+        for constraint in EFFECT_CONSTRAINTS
+        for key, value in constraint(target).items()
+    ]
+
+
+def _checked(target: Target, wanted: dict[str, Any], errors: list[str]) -> Effects:
+    sound: dict[str, Any] = {}
+    for name, keys in wanted.items():
+        try:
+            sound[name] = effect_types()[name].model_validate(keys)
+        except ValidationError as error:
+            for e in error.errors():
+                unknown = f"; its keys are {', '.join(_keys(name))}" if e["type"] == "extra_forbidden" else ""
+                label = ".".join([name, *map(str, e["loc"])])
+                errors.append(f"{label}: {e['msg']} (got {str(e['input'])[:60]}){unknown}")
+    effects = Effects.model_validate(sound)
+    _raise_all([*errors, *_contradictions(target.model_copy(update={"effects": effects}))], target)
+    return effects
+
+
+def _raise_all(errors: list[str], target: Target) -> None:
     if errors:
         lines = "\n".join(f"  {e}" for e in dict.fromkeys(errors))
         raise UsageError(f"the effects do not fit target '{target.name}':\n{lines}\nSee `rcompile targets effects`.")
-    return effects
 
 
 def _keys(name: str) -> list[str]:
@@ -188,11 +223,12 @@ def _keys(name: str) -> list[str]:
 
 
 def _value(text: str) -> object:
-    """A TOML value; a bare word is a string."""
-    try:
+    """A TOML value, or a number as Python writes it, or none; another bare word is a string."""
+    with suppress(tomllib.TOMLDecodeError):
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        return text
+    with suppress(ValueError):
+        return float(text)
+    return None if text == "none" else text
 
 
 class DescribedEffect(BaseModel):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from rcompile.section import Section, key
 
@@ -22,6 +22,15 @@ def _one_or_one_a_level(given: object) -> object:
     ):
         raise ValueError("give one number, or a list with one number a level")
     return tuple(numbers) if isinstance(given, list | tuple) else given
+
+
+def _within(low: float, high: float) -> AfterValidator:
+    def check(given: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        if not all(low <= n <= high for n in (given if isinstance(given, tuple) else (given,))):
+            raise ValueError(f"give numbers in {low:g} .. {high:g}")
+        return given
+
+    return AfterValidator(check)
 
 
 PerLevel = Annotated[float | tuple[float, ...], BeforeValidator(_one_or_one_a_level)]
@@ -42,6 +51,7 @@ class Variation(Effect):
     ] = "normal"
     sigma: Annotated[
         PerLevel,
+        _within(0, 4),
         key(
             "standard deviation, one number or one a level, level 0 first: in shares of g_lrs - g_hrs if normal, of ln(conductance) if lognormal"
         ),
@@ -51,7 +61,7 @@ class Variation(Effect):
 class WriteVerify(Effect):
     """Programming is repeated until a cell is within a tolerance: cuts off the normal variation there."""
 
-    source = "Falcone et al., arXiv 2502.04524 (2025), as aihwkit has it: accepted within 2 % of the target"
+    source = "of the order of Falcone et al., arXiv 2502.04524 (2025), as aihwkit has it: accepted within 2 % of the conductance that was meant"
     tolerance: Annotated[
         float, key("largest deviation that is accepted, in shares of g_lrs - g_hrs", gt=0, le=1, allow_inf_nan=False)
     ] = 0.02
@@ -60,17 +70,19 @@ class WriteVerify(Effect):
 class Drift(Effect):
     """Conductance drift: G(t) = G(t0) * (t / t0)^-nu, nu normal from cell to cell."""
 
-    source = "the mean drift of Falcone et al., arXiv 2502.04524 (2025), as aihwkit has it, -0.089 uS * ln(t / 1 s), at 50 uS"
+    source = "converted from Falcone et al., arXiv 2502.04524 (2025), as aihwkit has it, at 50 uS after a day: mean -0.089 uS * ln(t / 1 s), standard deviation 0.89 uS"
     time_second: Annotated[float, key("time since programming", "s", gt=0, le=1e12, allow_inf_nan=False)] = 86400.0
     reference_second: Annotated[
-        float, key("time after programming at which a cell has its programmed conductance", "s", gt=0, le=1e12)
+        float, key("time after programming at which a cell has its programmed conductance", "s", ge=1e-9, le=1e12)
     ] = 1.0
     nu: Annotated[float, key("drift exponent", ge=-1, le=1, allow_inf_nan=False)] = 0.0018
-    nu_sigma: Annotated[float, key("its standard deviation from cell to cell", ge=0, le=1, allow_inf_nan=False)] = 0.0
+    nu_sigma: Annotated[float, key("its standard deviation from cell to cell", ge=0, le=1, allow_inf_nan=False)] = (
+        0.0016
+    )
 
 
 class Retention(Effect):
-    """Retention loss: what a cell conducts above HRS decays as exp(-(t / tau)^shape), tau by Arrhenius at the temperature."""
+    """Retention loss: what a cell conducts above HRS decays as exp(-(t / tau)^shape), tau by Arrhenius at effects.temperature.kelvin, or reference_kelvin without it."""
 
     source = "10 years at 85 C: Wei et al., IEDM 2011, a guarantee and no characteristic time; the activation energy and the shape are assumptions"
     time_second: Annotated[float, key("time since programming", "s", gt=0, le=1e12, allow_inf_nan=False)] = 86400.0
@@ -95,14 +107,16 @@ class Temperature(Effect):
         300.0
     )
     coefficient_per_kelvin: Annotated[
-        PerLevel, key("relative change of the conductance, one number or one a level, level 0 first", "1/K")
+        PerLevel,
+        _within(-0.1, 0.1),
+        key("relative change of the conductance, one number or one a level, level 0 first", "1/K"),
     ] = -0.001
 
 
 class Wires(Effect):
-    """IR drop along wordlines and bitlines."""
+    """IR drop along wordlines and bitlines, to first order: good while wires take less than about a quarter of a current."""
 
-    source = "32 nm wires over cells of 2F x 2F, from the constants of NeuroSim 1.3"
+    source = "32 nm node, cells of 2F x 2F: from the constants of NeuroSim 1.3. Takes most of the current of cells of a few kiloohm"
     wordline_segment_ohm: Annotated[
         float, key("resistance of a wordline from one cell to the next", "ohm", ge=0, le=1e6, allow_inf_nan=False)
     ] = 0.73
@@ -112,9 +126,9 @@ class Wires(Effect):
 
 
 class ReadNoise(Effect):
-    """Noise of the current of each read, drawn anew for every read."""
+    """Noise of the current of each read. A draw belongs to the seed and the input: the same row of inputs meets the same noise."""
 
-    source = "Lombardo et al., DRC 2024, as aihwkit has it: 0.22 % of 50 uS a second after programming"
+    source = "Lombardo et al., DRC 2024, as aihwkit has it: 0.17 uS at 50 uS a second after programming, 0.22 % of a range of 79 uS"
     cell_sigma: Annotated[
         float, key("standard deviation of what each driven cell adds, in shares of g_lrs - g_hrs", ge=0, le=1)
     ] = 0.0022
@@ -144,13 +158,15 @@ class Endurance(Effect):
         "10^6 cycles: Huang et al., IEDM 2013, four-level HfOx; the Weibull shape and the SA1 share are assumptions"
     )
     write_cycles: Annotated[float, key("writes that each cell has seen", "cycles", ge=0, le=1e15)] = 1e5
-    characteristic_cycles: Annotated[float, key("cycles after which 1 - 1/e of the cells failed", "cycles", gt=0)] = 1e6
+    characteristic_cycles: Annotated[
+        float, key("cycles after which 1 - 1/e of the cells failed", "cycles", ge=1, le=1e15)
+    ] = 1e6
     shape: Annotated[float, key("Weibull shape", gt=0, le=20)] = 2.0
     sa1_share: Annotated[Rate, key("share of worn cells that stick at LRS; the others stick at HRS")] = 0.5
 
 
 class Clusters(Effect):
-    """Stuck cells come in clusters: the fault rates vary from block to block of a crossbar, their mean unchanged."""
+    """Stuck cells come in clusters: the fault rates vary from block to block of a crossbar, their mean unchanged. Needs stuck cells."""
 
     source = "blocks of gamma-distributed fault density: Koren, Koren and Stapper, IEEE Trans. Computers 42 (1993); alpha 2 is usual for yield, the side is an assumption"
     side_cells: Annotated[int, key("side of a block", "cells", ge=1, le=4096)] = 16
@@ -186,11 +202,11 @@ class SoftErrors(Effect):
     number_bit: Annotated[
         int | None, key("the bit that flips in them, 0 the lowest of float32; none: any of the 32", ge=0, le=31)
     ] = None
-    activation_rate: Annotated[Rate, key("input codes with one flipped bit, anew in every product")] = 0.0
+    activation_rate: Annotated[Rate, key("input codes with one flipped bit, drawn by seed and row of inputs")] = 0.0
     activation_bit: Annotated[
         int | None, key("the bit that flips in an input code, 0 the lowest; none: any", ge=0, le=7)
     ] = None
-    adc_code_rate: Annotated[Rate, key("ADC codes with one flipped bit, anew in every read")] = 0.0
+    adc_code_rate: Annotated[Rate, key("ADC codes with one flipped bit, drawn by seed, row of inputs and read")] = 0.0
     adc_code_bit: Annotated[int | None, key("the bit that flips in a code, 0 the lowest; none: any", ge=0, le=15)] = (
         None
     )

@@ -6,6 +6,7 @@ A target is a TOML file (`targets/*.toml` ships some). Units are in the key name
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -103,8 +104,12 @@ class Adc(Section):
         if not isinstance(given, dict) or "full_scale_levels" not in given or "step_levels" in given:
             return given
         full_scale, bits = given["full_scale_levels"], given.get("bits")
-        if not isinstance(full_scale, int | float) or not isinstance(bits, int) or not 1 <= bits <= 16:
-            return given
+        if not isinstance(bits, int) or not 1 <= bits <= 16:
+            raise ValueError(
+                "full_scale_levels is the sum that the largest code stands for: give adc.bits in 1 .. 16 as well"
+            )
+        if isinstance(full_scale, bool) or not isinstance(full_scale, int | float) or not 0 < full_scale < math.inf:
+            raise ValueError(f"full_scale_levels is {full_scale}; give a positive number of levels")
         rest = {k: v for k, v in given.items() if k != "full_scale_levels"}
         return {**rest, "step_levels": full_scale / ((1 << bits) - 1)}
 
@@ -215,7 +220,11 @@ def describe(target: Target) -> list[TargetKey]:
     for section in ("crossbar", "cell", "weights", "input", "adc", "faults", "vote"):
         rows += describe_section(getattr(target, section), section, target.sources)
     for name in target.effects.names:
-        rows += describe_section(getattr(target.effects, name), f"effects.{name}", target.sources)
+        effect = getattr(target.effects, name)
+        default = type(effect)()
+        for row in describe_section(effect, f"effects.{name}", target.sources):
+            unchanged = getattr(default, row.key.rpartition(".")[2]) == getattr(effect, row.key.rpartition(".")[2])
+            rows.append(row.model_copy(update={"source": row.source or effect.source}) if unchanged else row)
     return rows
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rcompile.effect_rules import EFFECT_CONSTRAINTS, Offending
+from rcompile.effect_rules import EFFECT_CONSTRAINTS, Offending, effect_types
 from rcompile.errors import BadInputError
 from rcompile.target import Target, describe
 
@@ -119,7 +119,7 @@ def parse_target(source: str, where: str) -> Target:
     try:
         target = Target.model_validate(data)
     except ValidationError as error:
-        errors = [(".".join(map(str, e["loc"])), f"{e['msg']} (got {_short(e['input'])})") for e in error.errors()]
+        errors = [(".".join(map(str, e["loc"])), _message(e)) for e in error.errors()]
         target = _sound_part(data)
     for constraint in CONSTRAINTS:
         # A constraint on a key that is wrong by itself has nothing to say.
@@ -140,6 +140,12 @@ def _sound_part(data: dict[str, Any]) -> Target:
     return Target.model_construct(**sections)
 
 
+def _message(error: Any) -> str:
+    if error["type"] == "extra_forbidden" and error["loc"][0] == "effects" and len(error["loc"]) == 2:
+        return f"there is no such effect; there are {', '.join(effect_types())}"
+    return f"{error['msg']} (got {_short(error['input'])})"
+
+
 def _short(value: object) -> str:
     return "nothing" if isinstance(value, dict) else repr(value)[:60]
 
@@ -151,7 +157,7 @@ def _raise_all(where: str, source: str, errors: list[tuple[str, str]]) -> None:
         raise BadInputError(
             f"target '{where}' has {count}:\n"
             + "\n".join(lines)
-            + "\nSee `rcompile targets show reram128x128` for every key with its unit."
+            + "\nSee `rcompile targets show reram128x128` for every key with its unit, `rcompile targets effects` for those of effects."
         )
 
 

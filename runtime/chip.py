@@ -16,7 +16,7 @@ from rcompile.target import Target
 from runtime.device import Devices
 from runtime.dies import Die, MeasuredDie
 from runtime.faults import Fault, apply_faults
-from runtime.randomness import Purpose, exponential, normal, row_key, threshold, tile_key, words
+from runtime.randomness import Purpose, exponential, normal, row_digests, row_key, threshold, tile_key, words
 
 F64 = npt.NDArray[np.float64]
 # Conductances that are no whole levels are held on a grid of 2^-10 level, in 16 bits.
@@ -56,6 +56,8 @@ def analog_levels(
     conductance = np.maximum(conductance, np.float32(0))
     if any(devices.spread):
         conductance = conductance * exponential(spread * normal(words(tile_key(seed, Purpose.SPREAD, tile), cell)))
+    if devices.base:
+        conductance = np.asarray(devices.base, np.float32)[levels] + conductance
     drawn = np.clip(on_grid(conductance.astype(np.float64) - hrs_levels), -32, 32 - 1 / GRID)
     return np.where(faults == Fault.GOOD, drawn, apply_faults(levels, faults, top_level).astype(np.float64))
 
@@ -94,22 +96,26 @@ class Reading:
     gain: F64
     offset: F64
 
-    def noise_levels(self, rows: int, plane: int, planes: int, unit: int, tile: int, cols: I64, popcount: I64) -> F64:
-        """The noise of one plane's reads on some bitlines of an operation unit: float64 [M, bitlines]. popcount: [M, 1]."""
+    def noise_levels(
+        self, digests: list[int], plane: int, planes: int, unit: int, tile: int, cols: I64, popcount: I64
+    ) -> F64:
+        """The noise of one plane's reads on some bitlines of an operation unit: float64 [M, bitlines]. digests: of the M rows. popcount: [M, 1]."""
         devices, index = self.devices, (unit * planes + plane) * self.gain.shape[1] + cols
         key = tile_key(self.seed, Purpose.READ_NOISE, self.first_tile + tile)
-        z = np.stack([normal(words(row_key(key, m), index)) for m in range(rows)]).astype(np.float64)
+        z = np.stack([normal(words(row_key(key, digest), index)) for digest in digests]).astype(np.float64)
         variance = devices.noise * devices.noise + popcount * (devices.cell_noise * devices.cell_noise)
         return on_grid(np.sqrt(variance) * z)
 
-    def flipped(self, codes: F64, plane: int, planes: int, unit: int, tile: int, cols: I64, adc_bits: int) -> F64:
+    def flipped(
+        self, codes: F64, digests: list[int], plane: int, planes: int, unit: int, tile: int, cols: I64, adc_bits: int
+    ) -> F64:
         """The codes [M, bitlines] of one plane's reads after soft errors."""
         index = (unit * planes + plane) * self.gain.shape[1] + cols
         key = tile_key(self.seed, Purpose.CODE_FLIP, self.first_tile + tile)
         flips = np.stack(
             [
-                bit_flips(row_key(key, m), index, self.devices.code_flip, self.devices.code_flip_bit, adc_bits)
-                for m in range(len(codes))
+                bit_flips(row_key(key, digest), index, self.devices.code_flip, self.devices.code_flip_bit, adc_bits)
+                for digest in digests
             ]
         )
         return (codes.astype(np.int64) ^ flips).astype(np.float64)
@@ -143,7 +149,7 @@ def flipped_activations(codes: I64, devices: Devices, seed: int, first_tile: int
         return codes
     key, index = tile_key(seed, Purpose.ACTIVATION, first_tile), np.arange(codes.shape[1])
     mask = (1 << input_bits) - 1
-    rows = [bit_flips(row_key(key, m), index, devices.activation_flip, devices.activation_flip_bit, input_bits) for m in range(len(codes))]  # fmt: skip
+    rows = [bit_flips(row_key(key, digest), index, devices.activation_flip, devices.activation_flip_bit, input_bits) for digest in row_digests(codes)]  # fmt: skip
     flipped = (codes & mask) ^ np.stack(rows) if rows else codes
     signed = (flipped ^ (1 << (input_bits - 1))) - (1 << (input_bits - 1))
     return np.maximum(signed, 1 - (1 << (input_bits - 1)))

@@ -12,7 +12,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from rcompile.effect_rules import check_effects
 from rcompile.effects import Drift, Effects, Endurance, Retention, Temperature, Variation
+from rcompile.errors import UsageError
 from rcompile.target import Target
 
 F64 = npt.NDArray[np.float64]
@@ -23,9 +25,10 @@ BOLTZMANN_ELECTRONVOLT_PER_KELVIN = 8.617333262e-5
 class CellTables:
     """Conductance of the cells programmed to each level, in levels and with leakage: a level-0 cell's mean is `target.hrs_levels`.
 
-    All float64 [levels]. mean, sigma: of the normal deviation. reach: erf(k / sqrt(2)), the deviation being cut off at k sigma; 1 if it is not.
-    spread: standard deviation of the logarithm of a factor on top.
+    base + max(mean + sigma * z, 0) * exp(spread * z'), all float64 [levels]. reach: erf(k / sqrt(2)), z being cut off at k; 1 if it is not.
     """
+
+    base: F64
 
     mean: F64
     sigma: F64
@@ -36,7 +39,8 @@ class CellTables:
 def ideal_cells(target: Target) -> CellTables:
     """Cells that hold their level exactly."""
     levels = np.arange(target.top_level + 1, dtype=np.float64)
-    return CellTables(levels + target.hrs_levels, np.zeros_like(levels), np.ones_like(levels), np.zeros_like(levels))
+    zero = np.zeros_like(levels)
+    return CellTables(zero, levels + target.hrs_levels, zero, np.ones_like(levels), zero)
 
 
 def programmed(cells: CellTables, variation: Variation, tolerance: float | None, target: Target) -> CellTables:
@@ -55,7 +59,7 @@ def drifted(cells: CellTables, drift: Drift) -> CellTables:
     log_time = math.log(drift.time_second / drift.reference_second)
     factor = math.exp(-drift.nu * log_time)
     spread = np.hypot(cells.spread, drift.nu_sigma * log_time)
-    return replace(cells, mean=cells.mean * factor, sigma=cells.sigma * factor, spread=spread)
+    return replace(_scaled(cells, factor), spread=spread)
 
 
 def relaxed(cells: CellTables, retention: Retention, kelvin: float, hrs_levels: float) -> CellTables:
@@ -64,14 +68,18 @@ def relaxed(cells: CellTables, retention: Retention, kelvin: float, hrs_levels: 
     exponent = retention.activation_electronvolt / BOLTZMANN_ELECTRONVOLT_PER_KELVIN * slowdown
     log_ratio = math.log(retention.time_second / retention.characteristic_second) - exponent
     kept = math.exp(-math.exp(min(retention.shape * log_ratio, 50.0)))
-    return replace(cells, mean=hrs_levels + (cells.mean - hrs_levels) * kept, sigma=cells.sigma * kept)
+    scaled = _scaled(cells, kept)
+    return replace(scaled, base=scaled.base + hrs_levels * (1 - kept))
 
 
 def heated(cells: CellTables, temperature: Temperature) -> CellTables:
     """G(T) = G(Tref) * (1 + coefficient * (T - Tref))."""
     rise = temperature.kelvin - temperature.reference_kelvin
-    factor = 1 + np.asarray(temperature.coefficient_per_kelvin, np.float64) * rise
-    return replace(cells, mean=cells.mean * factor, sigma=cells.sigma * factor)
+    return _scaled(cells, 1 + np.asarray(temperature.coefficient_per_kelvin, np.float64) * rise)
+
+
+def _scaled(cells: CellTables, factor: float | F64) -> CellTables:
+    return replace(cells, base=cells.base * factor, mean=cells.mean * factor, sigma=cells.sigma * factor)
 
 
 def cell_tables(effects: Effects, target: Target) -> CellTables | None:
@@ -134,7 +142,7 @@ def _increasing_root(f: Callable[[float], float], low: float, high: float) -> fl
 class Devices:
     """A die's physics in numbers, everything in levels. The names are those of the provider's die option (docs/runtime.md).
 
-    mean, sigma, reach, spread: `CellTables` in float32, empty if cells hold their levels exactly. wordline_drop, bitline_drop: share of the read
+    base, mean, sigma, reach, spread: `CellTables` in float32, empty if cells hold their levels exactly. wordline_drop, bitline_drop: share of the read
     voltage that a current of one level loses over one segment. bits that flip: -1 for any.
     """
 
@@ -147,6 +155,7 @@ class Devices:
     wordline: float = 0.0
     bitline: float = 0.0
     crossbar: float = 0.0
+    base: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     sigma: tuple[float, ...] = ()
     reach: tuple[float, ...] = ()
@@ -187,7 +196,8 @@ class Devices:
 
 
 def devices(effects: Effects, target: Target, sa0: float = 0.0, sa1: float = 0.0) -> Devices:
-    """The numbers of a die with these fault rates and effects on this target."""
+    """The numbers of a die with these fault rates and effects on this target. Raises UsageError for effects that contradict it."""
+    check_effects(effects, target)
     worn = worn_share(effects.endurance) if effects.endurance else 0.0
     wear1 = worn * effects.endurance.sa1_share if effects.endurance else 0.0
     # A cell that is stuck already cannot wear out.
@@ -196,6 +206,10 @@ def devices(effects: Effects, target: Target, sa0: float = 0.0, sa1: float = 0.0
     between = effects.stuck_between.rate * (1 - sa0 - sa1) if effects.stuck_between else 0.0
     found = Devices(sa0, sa1, between)
     if effects.clusters:
+        if not sa0 + sa1 + between:
+            raise UsageError(
+                "clusters: there are no stuck cells to cluster: give fault rates (--sa0, --sa1), or effects that stick cells."
+            )
         scale = cluster_scale(sa0 + sa1 + between, effects.clusters.alpha)
         found = replace(found, cluster_side=effects.clusters.side_cells, cluster_alpha=effects.clusters.alpha, cluster_scale=scale)  # fmt: skip
     if effects.lines:
@@ -208,8 +222,9 @@ def _analog(found: Devices, effects: Effects, target: Target) -> Devices:
     cells = cell_tables(effects, target)
     if cells is None:
         return found
-    mean, sigma, reach, spread = (_rounded(t) for t in (cells.mean, cells.sigma, cells.reach, cells.spread))
-    found = replace(found, mean=mean, sigma=sigma, reach=reach, spread=spread)
+    tables = (cells.base, cells.mean, cells.sigma, cells.reach, cells.spread)
+    base, mean, sigma, reach, spread = (_rounded(table) for table in tables)
+    found = replace(found, base=base if any(base) else (), mean=mean, sigma=sigma, reach=reach, spread=spread)
     if effects.wires:
         level_siemens = (target.cell.g_lrs_siemens - target.cell.g_hrs_siemens) / target.top_level
         wordline, bitline = effects.wires.wordline_segment_ohm, effects.wires.bitline_segment_ohm

@@ -61,7 +61,7 @@ class Die:
 class MeasuredDie:
     """A die whose stuck cells are known. maps: u8 [T, rows, cols] of `Fault` by layer; layers without a map have no faults.
 
-    seed: of what its effects draw. Raises UsageError for effects that would make cells stick.
+    seed: of what its effects draw, 0 from the command line. Raises UsageError for effects that would make cells stick.
     """
 
     maps: dict[str, U8]
@@ -143,7 +143,10 @@ def chosen_dies(
     asked = effects is not None and bool(effects.names)
     rates = (sa0 or 0.0, sa1 or 0.0) if asked else target.faults.chosen(sa0, sa1)
     virtual = [Die(seed, *rates, chosen) for seed in seeds or ([0] if given or (asked and not maps) else [])]
-    return [*virtual, *(read_die(path, bundle, chosen) for path in maps)]
+    dies: list[Die | MeasuredDie] = [*virtual, *(read_die(path, bundle, chosen) for path in maps)]
+    for die in dies:
+        die.devices(target)  # says now what does not fit
+    return dies
 
 
 def die_options(die: Die | MeasuredDie | None, target: Target) -> dict[str, str]:

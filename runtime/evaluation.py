@@ -16,7 +16,7 @@ from rcompile.errors import BadInputError
 from rcompile.target import Combining
 from rcompile.text import Feeds, TextEncoder, session_inputs
 from runtime.baseline import int8_session
-from runtime.dies import NO_EFFECTS, Die, MeasuredDie
+from runtime.dies import Die, MeasuredDie
 from runtime.glue import Examples, Task, find_task, load_examples
 from runtime.session import LayerReport, load, quiet_options
 
@@ -26,7 +26,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DieScore:
-    """The score on one die; seed is None for a measured one, whose rates are those of its map.
+    """The score on one die; seed is None for a measured one. sa0, sa1, between: the shares of its cells that are stuck at level 0, at the top
+    level, and at one between.
 
     collapsed: share of bitlines whose reads fold into the integer product, exactly.
     """
@@ -34,7 +35,9 @@ class DieScore:
     seed: int | None
     sa0: float
     sa1: float
+    between: float
     collapsed: float
+    effects: Effects
     score: float
     metrics: dict[str, float]
 
@@ -44,7 +47,6 @@ class Evaluation:
     """Scores in points (100 is perfect).
 
     source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime, None if not asked for.
-    effects: those of the dies.
     """
 
     task: str
@@ -56,7 +58,6 @@ class Evaluation:
     source: float | None
     int8: float | None
     clean: float
-    effects: Effects
     dies: tuple[DieScore, ...]
     metrics: dict[str, dict[str, float] | None]
 
@@ -94,11 +95,11 @@ def evaluate(
             session.set_die(die)
         else:
             session = load(opened, die, threads=threads, combiner=combiner)
-        name = f"die {die.seed}" if isinstance(die, Die) else "measured die"
-        metrics = _scores(session, chosen, examples, batches, name, progress)
         seed = die.seed if isinstance(die, Die) else None
-        sa0, sa1 = (die.sa0, die.sa1) if isinstance(die, Die) else _measured_rates(session.report())
-        scored.append(DieScore(seed, sa0, sa1, _collapsed(session.report()), _mean(metrics), metrics))
+        name = "measured die" if seed is None else f"die {seed}"
+        metrics = _scores(session, chosen, examples, batches, name, progress)
+        shares = _shares(session.report())
+        scored.append(DieScore(seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics))
     return Evaluation(
         task=task,
         metric=chosen.metric,
@@ -109,7 +110,6 @@ def evaluate(
         source=None if source is None else _mean(source),
         int8=None if quantized is None else _mean(quantized),
         clean=_mean(clean),
-        effects=dies[0].effects if dies else NO_EFFECTS,
         dies=tuple(scored),
         metrics={"source": source, "int8": quantized, "clean": clean},
     )
@@ -173,13 +173,11 @@ def _scores(
     return task.scores(examples.labels, logits)
 
 
-def _measured_rates(report: Sequence[LayerReport]) -> tuple[float, float]:
-    cells = sum(row.cells for row in report)
-    return sum(row.sa0 for row in report) / cells, sum(row.sa1 for row in report) / cells
-
-
-def _collapsed(report: Sequence[LayerReport]) -> float:
-    return sum(row.collapsed for row in report) / sum(row.bitlines for row in report)
+def _shares(report: Sequence[LayerReport]) -> tuple[float, float, float, float]:
+    """Of all cells those stuck at level 0, at the top and between, and of all bitlines those that collapse."""
+    cells, bitlines = sum(row.cells for row in report), sum(row.bitlines for row in report)
+    stuck = (sum(row.sa0 for row in report), sum(row.sa1 for row in report), sum(row.between for row in report))
+    return stuck[0] / cells, stuck[1] / cells, stuck[2] / cells, sum(row.collapsed for row in report) / bitlines
 
 
 def _mean(metrics: dict[str, float]) -> float:

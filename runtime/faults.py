@@ -72,7 +72,6 @@ def _broken_lines(found: U8, devices: Devices, seed: int, tile: int) -> U8:
 
 def apply_faults(levels: U8, faults: U8, top_level: int) -> U8:
     """The levels that the cells really have."""
-    stuck = np.where(
-        faults == Fault.SA1, top_level, np.where(faults == Fault.SA0, 0, faults - np.uint8(Fault.STUCK_AT))
-    )
-    return np.where(faults == Fault.GOOD, levels, stuck).astype(np.uint8)
+    held = np.arange(256) - Fault.STUCK_AT  # by fault
+    held[[Fault.SA0, Fault.SA1]] = 0, top_level
+    return np.where(faults == Fault.GOOD, levels, held[faults]).astype(np.uint8)

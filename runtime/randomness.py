@@ -56,9 +56,22 @@ def tile_key(seed: int, purpose: Purpose, tile: int) -> int:
     return mix64(of_purpose ^ mix64((tile + 0x9E3779B97F4A7C15) & _MASK))
 
 
-def row_key(key: int, row: int) -> int:
-    """The key of one row of x in a product, from a tile's key."""
-    return mix64(key ^ mix64((row + 0x9E3779B97F4A7C15) & _MASK))
+def row_key(key: int, digest: int) -> int:
+    """The key of one row of inputs, by its digest, from a tile's key."""
+    return mix64(key ^ mix64((digest + 0x9E3779B97F4A7C15) & _MASK))
+
+
+def row_digests(codes: npt.NDArray[np.int64]) -> list[int]:
+    """A 64-bit digest of each row of input codes [M, K]: draws belong to the input, not to its place in a batch."""
+    octets = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), np.int8)
+    octets[:, : codes.shape[1]] = codes
+    digests = []
+    for row in octets.view("<u8").tolist():
+        digest = 0
+        for word in row:
+            digest = mix64(((digest ^ word) + 0x9E3779B97F4A7C15) & _MASK)
+        digests.append(digest)
+    return digests
 
 
 def words(key: int, index: npt.NDArray[np.integer]) -> U32:

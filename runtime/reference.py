@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rcompile.form import F32, I64, U8, Tiles, decode
 from rcompile.target import Combining, Target
 from runtime.chip import F64, LayerOnDie, Reading, on_grid
+from runtime.randomness import row_digests
 from runtime.voting import operation_units, resolve
 
 
@@ -87,7 +88,7 @@ def matmul_codes(
     levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
     """
     planes = bit_planes(codes, target)
-    driven = planes.driven
+    driven, digests = planes.driven, row_digests(codes)
     code_sum, digital = np.zeros((2, len(codes), outputs))
     place, top = tiles.placement, target.top_level
     levels = resolve(levels, place, target, combiner)
@@ -103,7 +104,7 @@ def matmul_codes(
                     continue
                 bits = planes.bits[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
                 popcount = bits.sum(axis=2)[:, :, None]
-                read = _Read(bits, popcount, levels[t, wordlines], t, unit)
+                read = _Read(bits, popcount, levels[t, wordlines], t, unit, digests)
                 reads = _voted_reads(read, members, target, combiner, reading)
                 correction = -digital_leakage(popcount, target)
                 signed = np.where(inverted, -reads, reads)
@@ -128,13 +129,14 @@ def digital_leakage(popcount: I64, target: Target) -> F64:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """One operation unit of one tile, all planes. bits: [P, M, wordlines]. popcount: [P, M, 1]. levels: [wordlines, cols]."""
+    """One operation unit of one tile, all planes. bits: [P, M, wordlines]. popcount: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
 
     bits: I64
     popcount: I64
     levels: U8 | F64
     tile: int
     unit: int
+    digests: list[int]
 
     def codes(self, cols: I64, target: Target, reading: Reading | None) -> F64:
         """Codes of some bitlines: [P, M, bitlines]."""
@@ -142,11 +144,11 @@ class _Read:
         if reading is None:
             return converted(current, target)
         current = current * reading.gain[self.tile, cols] + reading.offset[self.tile, cols]
-        planes, rows = self.bits.shape[:2]
+        planes = len(self.bits)
         codes = np.empty_like(current)
         for p in range(planes):
-            where = (p, planes, self.unit, self.tile, cols)
-            noise = reading.noise_levels(rows, *where, self.popcount[p]) if reading.devices.has_noise else 0.0
+            where = (self.digests, p, planes, self.unit, self.tile, cols)
+            noise = reading.noise_levels(*where, self.popcount[p]) if reading.devices.has_noise else 0.0
             codes[p] = converted(current[p] + noise, target)
             if reading.devices.code_flip:
                 codes[p] = reading.flipped(codes[p], *where, target.adc.bits)

@@ -17,8 +17,10 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}{voting}",
         highlight=False,
     )
-    if result.effects.names:
-        console.print(f"effects: {', '.join(result.effects.names)}", highlight=False)
+    effects = list(dict.fromkeys(name for die in result.dies for name in die.effects.names))
+    if effects:
+        console.print(f"effects: {', '.join(effects)}", highlight=False)
+    between = any(die.between for die in result.dies)
     parts = list(result.metrics["clean"] or ())
     parts = parts if len(parts) > 1 else []  # several metrics: the score is their mean
     rows = table("model", "SA0", "SA1", "collapsed", "score", *parts, right=frozenset(range(1, 5 + len(parts))))
@@ -36,7 +38,8 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
     add("crossbars, clean", ("0 %", "0 %", ""), result.clean, result.metrics["clean"])
     for die in result.dies:
         name = "measured die" if die.seed is None else f"die {die.seed}"
-        shares = (f"{100 * die.sa0:.4g} %", f"{100 * die.sa1:.4g} %", f"{100 * die.collapsed:.4g} %")
+        sa0, sa1, stuck, collapsed = (f"{100 * s:.4g} %" for s in (die.sa0, die.sa1, die.between, die.collapsed))
+        shares = (sa0, f"{sa1}, between {stuck}" if between else sa1, collapsed)
         add(f"crossbars, {name}", shares, die.score, die.metrics)
     console.print(rows)
     if len(result.dies) > 1:

@@ -14,6 +14,7 @@ from rcompile.bundle import Bundle
 from rcompile.errors import UsageError
 from rcompile.host import DOMAIN, OP_TYPE
 from rcompile.manifest import MODEL
+from rcompile.read import OWN_PREFIX
 from runtime.chip import bit_flips
 from runtime.dies import Die, MeasuredDie
 from runtime.randomness import Purpose, tile_key
@@ -40,12 +41,19 @@ def number_errors(die: Die | MeasuredDie | None) -> NumberErrors | None:
 
 
 def flipped_numbers(bundle: Bundle, errors: NumberErrors) -> dict[str, Numbers]:
-    """The initializers of the bundle's host graph that soft errors change, by name, as they become. Raises UsageError for a bit that a number has not."""
+    """The initializers of the bundle's host graph that soft errors change, by name, as they become.
+
+    Raises UsageError for a bit that a number has not, and where there is no table to flip.
+    """
     model = ir.load(bundle.path(MODEL))
     changed: dict[str, Numbers] = {}
     for tensor, rate in _exposed(model, errors):
         if rate and isinstance(tensor, ir.ExternalTensor):
             changed[str(tensor.name)] = flipped(tensor.numpy(), str(tensor.name), rate, errors)
+    if errors.embedding_rate and all(name.startswith(OWN_PREFIX) for name in changed):
+        raise UsageError(
+            f"effects.soft_errors.embedding_rate: bundle '{bundle.folder}' has no embedding table of a KiB or more, which a Gather reads."
+        )
     return changed
 
 

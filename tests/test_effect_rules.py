@@ -4,10 +4,11 @@ import pytest
 from small_models import changed_target
 
 from rcompile.effect_rules import described_effects, effect_types, with_effects
-from rcompile.effects import Drift, Effects
+from rcompile.effects import Clusters, Drift, Effects, Endurance, Lines, Variation, WriteVerify
 from rcompile.errors import BadInputError, UsageError
 from rcompile.target import describe
 from rcompile.target_file import load_target, parse_target, targets_folder
+from runtime.dies import Die, MeasuredDie
 
 GOOD = (targets_folder() / "reram128x128.toml").read_text()
 REAL = load_target("reram128x128")
@@ -54,6 +55,13 @@ def test_a_target_file_may_turn_effects_on() -> None:
         (["drift.time_second=0.5"], "drift.time_second"),
         (["variation.sigma=[0.1]"], "variation.sigma"),
         (["variation.sigma=-0.1"], "variation.sigma"),
+        (["variation.sigma=0"], "variation"),
+        (["variation.distribution=lognormal", "variation.sigma=3"], "variation.sigma"),
+        (["drift.nu_sigma=1", "drift.time_second=1e12"], "drift.nu_sigma"),
+        (["drift.reference_second=1e-300"], "drift.reference_second"),
+        (["endurance.characteristic_cycles=1e-300"], "endurance.characteristic_cycles"),
+        (["endurance.characteristic_cycles=inf"], "endurance.characteristic_cycles"),
+        (["temperature.coefficient_per_kelvin=1e300"], "temperature.coefficient_per_kelvin"),
         (["variation.sigma=much"], "variation.sigma"),
         (["variation.distribution=cauchy"], "variation.distribution"),
         (["write_verify"], "write_verify"),
@@ -96,11 +104,47 @@ def test_one_bit_cells_have_no_level_between() -> None:
         with_effects(load_target("reram64x64-slc"), ["stuck_between"])
 
 
+def test_numbers_and_none_as_people_write_them() -> None:
+    target = with_effects(REAL, ["drift.nu=.1", "soft_errors.bias_rate=1e-3", "soft_errors.number_bit=none"])
+    assert target.effects.drift == Drift(nu=0.1)
+    assert target.effects.soft_errors is not None and target.effects.soft_errors.number_bit is None
+
+
+@pytest.mark.parametrize(
+    ("effects", "key"),
+    [
+        (Effects(write_verify=WriteVerify()), "write_verify"),
+        (Effects(variation=Variation(sigma=(0.1, 0.2))), "variation.sigma"),
+        (Effects(clusters=Clusters()), "clusters"),
+    ],
+)
+def test_a_die_of_the_library_is_checked_as_one_of_the_command_line(effects: Effects, key: str) -> None:
+    with pytest.raises(UsageError, match=rf"{key}: "):
+        Die(1, effects=effects).devices(REAL)
+
+
+def test_what_measured_dies_know_better_is_refused() -> None:
+    with pytest.raises(UsageError, match="turn off endurance, lines"):
+        MeasuredDie({}, effects=Effects(lines=Lines(), endurance=Endurance()))
+
+
 def test_every_error_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        with_effects(REAL, ["drft", "drift.nu=7", "variation.sigma=[1]", "write_verify.tolerance=2"])
+        with_effects(
+            REAL,
+            [
+                "drft",
+                "drift.nu=7",
+                "variation.sigma=[1]",
+                "write_verify.tolerance=2",
+                "lines.bitline_rate=0",
+                "lines.wordline_rate=0",
+            ],
+        )
     text = str(caught.value)
-    assert all(f"\n  {key}: " in text for key in ("drft", "drift.nu", "write_verify.tolerance"))
+    assert all(
+        f"\n  {key}: " in text for key in ("drft", "drift.nu", "variation.sigma", "write_verify.tolerance", "lines")
+    )
     assert "rcompile targets effects" in text
 
 

@@ -43,6 +43,13 @@ def main(debug: bool) -> None:
     "--target", required=True, metavar="NAME|FILE", help="Target name (`rcompile targets list`), or a TOML file."
 )
 @click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the target: adc.bits=7, crossbar.active_rows=16, ... (`rcompile targets show`). Repeatable.",
+)
+@click.option(
     "-o",
     "--output",
     "out",
@@ -93,6 +100,7 @@ def main(debug: bool) -> None:
 def compile(
     model: Path,
     target: str,
+    changes: tuple[str, ...],
     out: Path | None,
     samples: Path | None,
     keep_on_host: tuple[str, ...],
@@ -114,6 +122,7 @@ def compile(
     from rcompile import show
     from rcompile.pipeline import compile_model
     from rcompile.protect import Guard
+    from rcompile.target_file import load_target
 
     if dry_run and stop_after:
         raise click.UsageError("--dry-run is --stop-after encode: give one of them.")
@@ -121,7 +130,7 @@ def compile(
         stop: Any = stop_after or ("encode" if dry_run else "emit")
         result = compile_model(
             model,
-            target,
+            load_target(target, changes),
             out,
             calibrate_with=samples,
             keep_on_host=keep_on_host,

@@ -179,7 +179,7 @@ def with_effects(target: Target, changes: Sequence[str]) -> Target:
         else:
             section = wanted.setdefault(name, {})
             if dot:
-                section[field] = _value(text)
+                section[field] = toml_value(text)
     return target.model_copy(update={"effects": _checked(target, wanted, errors)})
 
 
@@ -222,7 +222,7 @@ def _keys(name: str) -> list[str]:
     return list(effect_types()[name].model_fields) if name in effect_types() else []
 
 
-def _value(text: str) -> object:
+def toml_value(text: str) -> object:
     """A TOML value, or a number as Python writes it, or none; another bare word is a string."""
     with suppress(tomllib.TOMLDecodeError):
         return tomllib.loads(f"v = {text}")["v"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rcompile.effect_rules import EFFECT_CONSTRAINTS, Offending, effect_types
-from rcompile.errors import BadInputError
+from rcompile.effect_rules import EFFECT_CONSTRAINTS, Offending, effect_types, toml_value
+from rcompile.errors import BadInputError, UsageError
 from rcompile.target import Target, describe
 
 # Constraints between keys. The docstring is the user's message; the value returned, if any, is what offends.
@@ -88,8 +88,8 @@ def target_names() -> list[str]:
     return sorted(p.stem for p in targets_folder().glob("*.toml"))
 
 
-def load_target(name_or_path: str | Path) -> Target:
-    """The target of that name, or of that TOML file.
+def load_target(name_or_path: str | Path, changes: Sequence[str] = ()) -> Target:
+    """The target of that name, or of that TOML file. changes: `section.key=VALUE`, each in place of what the file says.
 
     Raises BadInputError with every error at once, each with file, line and key.
     """
@@ -106,15 +106,16 @@ def load_target(name_or_path: str | Path) -> Target:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"cannot read target file '{path}': {error}.") from None
-    return parse_target(source, str(path))
+    return parse_target(source, str(path), changes)
 
 
-def parse_target(source: str, where: str) -> Target:
-    """A target from TOML text; `where` names the text in messages."""
+def parse_target(source: str, where: str, changes: Sequence[str] = ()) -> Target:
+    """A target from TOML text, changed by `section.key=VALUE`; `where` names the text in messages."""
     try:
         data = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise BadInputError(f"target '{where}' is not valid TOML: {error}.") from None
+    changed = _change(data, changes)
     errors: list[tuple[str, str]] = []
     try:
         target = Target.model_validate(data)
@@ -127,8 +128,27 @@ def parse_target(source: str, where: str) -> Target:
             errors += [
                 (key, f"{constraint.__doc__} (got {_short(value)})") for key, value in constraint(target).items()
             ]
-    _raise_all(where, source, errors)
+    _raise_all(where, source, changed, errors)
     return target
+
+
+def _change(data: dict[str, Any], changes: Sequence[str]) -> set[str]:
+    """Put changes into a target's data; a changed key has no source any more. Returns the keys. Raises UsageError."""
+    keys = set()
+    for change in changes:
+        path, given, text = change.partition("=")
+        *sections, key = path.split(".")
+        if not given or not sections or not all((*sections, key)):
+            raise UsageError(f"'{change}' changes no key of a target; give section.key=VALUE, such as adc.bits=7.")
+        part = data
+        for section in sections:
+            part = part.setdefault(section, {})
+            if not isinstance(part, dict):
+                raise UsageError(f"'{change}': {section} is no section of a target.")
+        part[key] = toml_value(text)
+        data.get("sources", {}).pop(path, None)
+        keys.add(path)
+    return keys
 
 
 def _sound_part(data: dict[str, Any]) -> Target:
@@ -150,8 +170,9 @@ def _short(value: object) -> str:
     return "nothing" if isinstance(value, dict) else repr(value)[:60]
 
 
-def _raise_all(where: str, source: str, errors: list[tuple[str, str]]) -> None:
-    lines = [f"  {where}:{_line_of(source, key)}: {key}: {message}" for key, message in errors]
+def _raise_all(where: str, source: str, changed: set[str], errors: list[tuple[str, str]]) -> None:
+    places = ["as changed" if key in changed else f"{where}:{_line_of(source, key)}" for key, _ in errors]
+    lines = [f"  {place}: {key}: {message}" for place, (key, message) in zip(places, errors, strict=True)]
     if lines:
         count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
         raise BadInputError(

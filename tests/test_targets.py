@@ -1,11 +1,12 @@
 """Target files: the shipped ones are complete, and a bad one reports every error at once."""
 
 import math
+import re
 
 import pytest
 from small_models import changed_target
 
-from rcompile.errors import BadInputError
+from rcompile.errors import BadInputError, UsageError
 from rcompile.target import describe
 from rcompile.target_file import CONSTRAINTS, load_target, parse_target, target_names, targets_folder
 
@@ -124,3 +125,23 @@ def test_a_path_is_a_target(tmp_path) -> None:
 def test_digest_tells_targets_apart() -> None:
     assert changed_target("reram128x128").sha256 == load_target("reram128x128").sha256
     assert changed_target("reram128x128", adc={"bits": 7}).sha256 != load_target("reram128x128").sha256
+
+
+def test_keys_can_be_changed_in_place() -> None:
+    target = load_target("reram128x128", ["adc.bits=7", "crossbar.active_rows=16", "effects.drift.nu=0.02"])
+    assert (target.adc.bits, target.crossbar.active_rows, target.effects.names) == (7, 16, ["drift"])
+    assert {row.key: row.source for row in describe(target)}["adc.bits"] == ""
+    assert target.sha256 != load_target("reram128x128").sha256
+
+
+@pytest.mark.parametrize("change", ["adc.bits", "adc=3", ".bits=3", "name.x=3"])
+def test_a_change_must_name_a_key(change: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"'{change}'")):
+        load_target("reram128x128", [change])
+
+
+def test_a_bad_change_is_named() -> None:
+    with pytest.raises(
+        BadInputError, match=r"as changed: adc\.bitz: .*\n.*as changed: crossbar\.active_rows: active_rows must not"
+    ):
+        load_target("reram128x128", ["adc.bitz=7", "crossbar.active_rows=129"])

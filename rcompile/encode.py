@@ -13,7 +13,7 @@ def encode(linear: QuantizedLinear, placement: Placement, target: Target) -> Til
     """Levels of every cell of the layer's tiles; cells that nothing uses hold level 0.
 
     With column inversion a bitline whose level sum exceeds half of full scale stores `top - digit` (Shafiee et al., ISCA 2016), so that
-    no read of a fault-free bitline exceeds half of `rows * top`.
+    no read of a fault-free bitline exceeds half of `rows * top`, times the largest digit that a DAC drives.
     """
     tiles, rows, cols = placement.tiles, target.crossbar.rows, target.crossbar.cols
     levels = np.empty((tiles, rows, cols), np.uint8)

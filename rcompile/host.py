@@ -129,6 +129,7 @@ def node_attributes(
         "encoding": target.weights.encoding,
         "input_bits": target.input.bits,
         "input_coding": target.input.coding,
+        "dac_bits": target.input.dac_bits,
         "input_scale": input_scale or 0.0,
         "active_rows": target.crossbar.active_rows,
         "adc_bits": target.adc.bits,

@@ -27,7 +27,7 @@ def level_error(
     levels: [top + 1], share of cells that hold each level. units: wordlines driven in each read. sa0, sa1: fault rates. Cells fail
     independently, and no read clips. `none`, `cell` and `mean` are exact. `select` and `median` take the errors of replicas as
     independent although replicas share their level, and `select` takes the self-test as infallible: exact for few faults, up to a third
-    low for three or five replicas where a tenth of the cells are stuck.
+    low for three or five replicas where a tenth of the cells are stuck. `median` takes the reads of 1-bit DACs.
     """
     if combiner == "cell" and replicas > 1:
         return sum(units) * _decided(levels, replicas, target, sa0, sa1)

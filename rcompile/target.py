@@ -70,8 +70,8 @@ class Inputs(Section):
     """How activations become wordline pulses."""
 
     bits: Annotated[int, key("bits of an input code", "bit", ge=2, le=8)]
-    coding: Annotated[InputCoding, key("what the bit planes of an input code are")]
-    dac_bits: Annotated[Literal[1], key("input bits applied per cycle", "bit")]
+    coding: Annotated[InputCoding, key("what the digit planes of an input code are")]
+    dac_bits: Annotated[int, key("input bits applied per cycle: one digit of an input code", "bit", ge=1, le=4)]
     scales: Annotated[
         tuple[InputScale, ...],
         key(
@@ -158,6 +158,11 @@ class Target(Section):
     def top_level(self) -> int:
         """The level of the low-resistance state: 2^bits - 1."""
         return (1 << self.cell.bits) - 1
+
+    @property
+    def top_digit(self) -> int:
+        """The largest digit that a DAC drives: 2^dac_bits - 1."""
+        return (1 << self.input.dac_bits) - 1
 
     @property
     def slices(self) -> int:

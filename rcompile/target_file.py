@@ -30,6 +30,12 @@ def one_output_fits(target: Target) -> Offending:
     return {"crossbar.cols": cols} if cols < target.bitlines_per_output else {}
 
 
+def digits_fit_codes(target: Target) -> Offending:
+    """dac_bits must not exceed the bits of an input code: a cycle drives one digit of it."""
+    dac_bits = target.input.dac_bits
+    return {"input.dac_bits": dac_bits} if dac_bits > target.input.bits else {}
+
+
 def lrs_conducts_more(target: Target) -> Offending:
     """g_lrs_siemens must exceed g_hrs_siemens: LRS is the low-resistance state."""
     g_lrs = target.cell.g_lrs_siemens
@@ -67,6 +73,7 @@ def sources_name_keys(target: Target) -> Offending:
 CONSTRAINTS: tuple[Callable[[Target], Offending], ...] = (
     operation_unit_fits,
     one_output_fits,
+    digits_fit_codes,
     lrs_conducts_more,
     leakage_is_small,
     fault_rates_are_shares,

@@ -16,15 +16,15 @@ from runtime.voting import operation_units, resolve
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """Input bit planes of one product. bits: u8 [P, M, K], one plane a DAC cycle. weight: int [P]. driven: int64 [M, K], sum of weight * bits."""
+    """Input planes of one product, one a DAC cycle. digits: u8 [P, M, K], of dac_bits bits. weight: int64 [P]."""
 
-    bits: U8
+    digits: U8
     weight: I64
 
     @property
     def driven(self) -> I64:
         """The codes that the planes add up to: int64 [M, K]."""
-        return np.tensordot(self.weight, self.bits.astype(np.int64), axes=1)
+        return np.tensordot(self.weight, self.digits.astype(np.int64), axes=1)
 
 
 def quantize_inputs(x: F32, target: Target, input_scale: float | None) -> tuple[I64, F32]:
@@ -40,30 +40,35 @@ def quantize_inputs(x: F32, target: Target, input_scale: float | None) -> tuple[
     return codes.astype(np.int64), np.where(finite, scale, np.float32(np.nan)).astype(np.float32)
 
 
-def bit_planes(codes: I64, target: Target) -> Planes:
-    """The bit planes that drive the wordlines, for codes int64 [M, K]."""
-    bits = target.input.bits
-    if target.input.coding == "sign_magnitude":
-        shifts = np.arange(bits - 1)
-        phases = [(part[None] >> shifts[:, None, None]) & 1 for part in (np.maximum(codes, 0), np.maximum(-codes, 0))]
-        return Planes(np.concatenate(phases).astype(np.uint8), np.concatenate([1 << shifts, -(1 << shifts)]))
-    shifts = np.arange(bits)
-    weight = 1 << shifts
-    if target.input.coding == "twos_complement":
-        weight[-1] = -weight[-1]
-    else:
-        codes = codes + (1 << (bits - 1))
-    return Planes(((codes[None] >> shifts[:, None, None]) & 1).astype(np.uint8), weight)
+def input_planes(codes: I64, target: Target) -> Planes:
+    """What drives the wordlines, cycle by cycle, for codes int64 [M, K]."""
+    bits, coding = target.input.bits, target.input.coding
+    if coding == "offset":
+        return _digit_planes(codes + (1 << (bits - 1)), bits, target)
+    if coding == "sign_magnitude":
+        positive = _digit_planes(np.maximum(codes, 0), bits - 1, target)
+        negative = _digit_planes(np.maximum(-codes, 0), bits - 1, target)
+        digits = np.concatenate([positive.digits, negative.digits])
+        return Planes(digits, np.concatenate([positive.weight, -negative.weight]))
+    low = _digit_planes(codes & ((1 << (bits - 1)) - 1), bits - 1, target)
+    sign = (codes < 0).astype(np.uint8)
+    return Planes(np.concatenate([low.digits, sign[None]]), np.append(low.weight, -(1 << (bits - 1))))
 
 
-def leakage(popcount: I64, target: Target) -> F64:
-    """Leakage of driven rows in levels, on a grid of 2^-20: float64, same shape."""
-    return np.rint(target.hrs_levels * popcount * 2.0**20) / 2.0**20
+def _digit_planes(codes: I64, bits: int, target: Target) -> Planes:
+    """The digits of codes int64 [M, K] below 2^bits, the least significant first; the last one may be short."""
+    shifts = np.arange(0, bits, target.input.dac_bits)
+    return Planes(((codes[None] >> shifts[:, None, None]) & target.top_digit).astype(np.uint8), 1 << shifts)
 
 
-def adc_codes(level_sum: I64 | F64, popcount: I64, target: Target) -> I64:
-    """The code of each read by the target's converter. level_sum: [..., bitlines], popcount: [..., 1]."""
-    return converted(level_sum + leakage(popcount, target), target).astype(np.int64)
+def leakage(population: I64, target: Target) -> F64:
+    """Leakage in levels, on a grid of 2^-20, of reads whose digits add up to `population`: float64, same shape."""
+    return np.rint(target.hrs_levels * population * 2.0**20) / 2.0**20
+
+
+def adc_codes(level_sum: I64 | F64, population: I64, target: Target) -> I64:
+    """The code of each read by the target's converter. level_sum: [..., bitlines], population: [..., 1]."""
+    return converted(level_sum + leakage(population, target), target).astype(np.int64)
 
 
 def converted(current: F64, target: Target) -> F64:
@@ -87,7 +92,7 @@ def matmul_codes(
 
     levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
     """
-    planes = bit_planes(codes, target)
+    planes = input_planes(codes, target)
     driven, digests = planes.driven, row_digests(codes)
     code_sum, digital = np.zeros((2, len(codes), outputs))
     place, top = tiles.placement, target.top_level
@@ -102,13 +107,13 @@ def matmul_codes(
             for unit, wordlines in enumerate(operation_units(place, t, target)):
                 if not wordlines.size:
                     continue
-                bits = planes.bits[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
-                popcount = bits.sum(axis=2)[:, :, None]
-                read = _Read(bits, popcount, levels[t, wordlines], t, unit, digests)
+                digits = planes.digits[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
+                population = digits.sum(axis=2)[:, :, None]
+                read = _Read(digits, population, levels[t, wordlines], t, unit, digests)
                 reads = _voted_reads(read, members, target, combiner, reading)
-                correction = -digital_leakage(popcount, target)
+                correction = -digital_leakage(population, target)
                 signed = np.where(inverted, -reads, reads)
-                extra = np.where(inverted, top * popcount - correction, correction)
+                extra = np.where(inverted, top * population - correction, correction)
                 np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
                 np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
         if target.weights.encoding == "offset":
@@ -121,18 +126,18 @@ def matmul_codes(
     return target.adc.step_levels * code_sum + digital
 
 
-def digital_leakage(popcount: I64, target: Target) -> F64:
+def digital_leakage(population: I64, target: Target) -> F64:
     """What is subtracted after a read for the leakage of driven rows: whole levels, or all of it after an ideal converter."""
-    leak = leakage(popcount, target)
+    leak = leakage(population, target)
     return np.floor(leak + 0.5) if target.adc.bits else leak
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """One operation unit of one tile, all planes. bits: [P, M, wordlines]. popcount: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
+    """One operation unit of one tile, all planes. digits: [P, M, wordlines]. population: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
 
-    bits: I64
-    popcount: I64
+    digits: I64
+    population: I64
     levels: U8 | F64
     tile: int
     unit: int
@@ -140,15 +145,15 @@ class _Read:
 
     def codes(self, cols: I64, target: Target, reading: Reading | None) -> F64:
         """Codes of some bitlines: [P, M, bitlines]."""
-        current = self.bits @ self.levels[:, cols].astype(np.float64) + leakage(self.popcount, target)
+        current = self.digits @ self.levels[:, cols].astype(np.float64) + leakage(self.population, target)
         if reading is None:
             return converted(current, target)
         current = current * reading.gain[self.tile, cols] + reading.offset[self.tile, cols]
-        planes = len(self.bits)
+        planes = len(self.digits)
         codes = np.empty_like(current)
         for p in range(planes):
             where = (self.digests, p, planes, self.unit, self.tile, cols)
-            noise = reading.noise_levels(*where, self.popcount[p]) if reading.devices.has_noise else 0.0
+            noise = reading.noise_levels(*where, self.population[p]) if reading.devices.has_noise else 0.0
             codes[p] = converted(current[p] + noise, target)
             if reading.devices.code_flip:
                 codes[p] = reading.flipped(codes[p], *where, target.adc.bits)
@@ -166,7 +171,7 @@ def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combining,
     if target.adc.bits:
         return np.floor(mean + 0.5)
     # The leakage is taken away again, so that replicas that read alike give what each of them gives.
-    leak = leakage(read.popcount, target)
+    leak = leakage(read.population, target)
     return on_grid(mean - leak) + leak
 
 
@@ -208,8 +213,8 @@ def collapsible(
             replicas = levels[t][:, members if combiner in ("median", "mean") else members[:, :1]] * driven
             alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2))
             for unit in operation_units(place, t, target):
-                worst = replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
-                offset = np.floor(leakage(np.array(len(unit)), target) + 0.5)
+                worst = target.top_digit * replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
+                offset = np.floor(leakage(np.array(target.top_digit * len(unit)), target) + 0.5)
                 alike &= (worst + offset <= full_scale) | (target.adc.bits == 0)
             proven[t, members[:, 0]] = alike
     return proven

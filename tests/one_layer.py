@@ -46,6 +46,7 @@ def targets(draw: st.DrawFn) -> Target:
     encoding = draw(st.sampled_from(["offset", "differential"]))
     rows, bits = draw(st.sampled_from([1, 7, 16, 64, 128, 130])), draw(st.integers(1, 4))
     top = 2**bits - 1
+    dac_bits = draw(st.sampled_from([1, 1, 2, 3, 4]))
     ideal = draw(st.booleans())
     return changed_target(
         "ideal128x128",
@@ -57,11 +58,12 @@ def targets(draw: st.DrawFn) -> Target:
             "column_inversion": draw(st.booleans()),
         },
         input={
-            "bits": draw(st.integers(2, 8)),
+            "bits": draw(st.integers(max(2, dac_bits), 8)),
+            "dac_bits": dac_bits,
             "coding": draw(st.sampled_from(["twos_complement", "sign_magnitude", "offset"])),
         },
         adc={
-            "bits": 0 if ideal else draw(st.integers(1, (rows * top).bit_length() + 1)),
+            "bits": 0 if ideal else draw(st.integers(1, (rows * top * (2**dac_bits - 1)).bit_length() + 1)),
             "step_levels": 1.0 if ideal else draw(st.sampled_from([1.0, 1.0, 1.0, 2.0, 1.5, 0.7])),
         },
         faults={"sa0_rate": draw(st.sampled_from([0.0, 0.1])), "sa1_rate": 0.05},  # which end a self-test prefers

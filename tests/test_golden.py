@@ -16,7 +16,7 @@ from rcompile.form import Placement, Tiles
 from rcompile.target import Adc, Cell, Crossbar, Inputs, Target, Weights
 from runtime.chip import LayerOnDie, with_wires
 from runtime.device import Devices
-from runtime.reference import bit_planes, converted, leakage, linear, matmul_codes, quantize_inputs
+from runtime.reference import converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
 from runtime.wires import effective_conductance
 
 FOLDER = Path(os.environ.get("RCOMPILE_GOLDEN_DIR") or Path(__file__).parent / "golden")
@@ -113,7 +113,7 @@ def test_the_hardware_model_agrees(case: dict) -> None:
     else:
         np.testing.assert_allclose(y, arrays["y"], rtol=0, atol=1e-9 * np.abs(arrays["y"]).max())
     if "codes" in case["compare_arrays"]:
-        popcount = np.einsum("bmk,tk->mbt", bit_planes(x, target).bits.astype(np.int64), groups(arrays, inputs))
+        popcount = np.einsum("bmk,tk->mbt", input_planes(x, target).digits.astype(np.int64), groups(arrays, inputs))
         codes = converted(currents(case, arrays, target) + leakage(popcount[..., None, None, None], target), target)
         np.testing.assert_array_equal(codes[:, : arrays["codes"].shape[1]], arrays["codes"])
     if "y_float" in arrays:
@@ -145,10 +145,10 @@ def currents(case: dict, arrays: dict, target: Target, signed: bool = False) -> 
     """What each read sums up, in levels: float64 [M, B, T, P, S, N]. signed: positive and negative inputs in one read."""
     x = arrays["x"].astype(np.int64)
     if signed and target.input.coding == "sign_magnitude":
-        magnitudes = bit_planes(np.abs(x), target).bits[: target.input.bits - 1]
+        magnitudes = input_planes(np.abs(x), target).digits[: target.input.bits - 1]
         drive = magnitudes.astype(np.float64) * np.sign(x)
     else:
-        drive = bit_planes(x, target).bits.astype(np.float64)
+        drive = input_planes(x, target).digits.astype(np.float64)
     levels = held(arrays).astype(np.float64)
     if "wires" in case:
         levels = through_wires(levels, case, target)
@@ -175,7 +175,7 @@ def test_a_stated_rule_agrees(case: dict) -> None:
     reads = currents(case, arrays, target, signed=True)
     hrs_levels = case["cell"]["hrs_levels"]
     if hrs_levels:
-        planes = bit_planes(arrays["x"].astype(np.int64), target).bits.astype(np.float64)
+        planes = input_planes(arrays["x"].astype(np.int64), target).digits.astype(np.float64)
         driven = np.einsum("bmk,tk->mbt", planes, groups(arrays, planes.shape[2]))
         reads = reads + hrs_levels * driven[..., None, None, None]
     if case["kind"].endswith("analog_subtraction"):
@@ -195,7 +195,7 @@ def check_stated(case: dict, arrays: dict, target: Target, reads: np.ndarray) ->
         np.testing.assert_array_equal(codes[:, : arrays["codes"].shape[1]], arrays["codes"])
     x = arrays["x"].astype(np.int64)
     signed_reads = target.input.coding == "sign_magnitude"
-    plane_weight = 1 << np.arange(target.input.bits - 1) if signed_reads else bit_planes(x, target).weight
+    plane_weight = 1 << np.arange(target.input.bits - 1) if signed_reads else input_planes(x, target).weight
     slice_weight = 1 << (target.cell.bits * np.arange(codes.shape[4]))
     polarity = np.array([1, -1])[: codes.shape[3]]
     weights = np.einsum("b,p,s->bps", plane_weight, polarity, slice_weight)

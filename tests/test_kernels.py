@@ -1,5 +1,6 @@
 """The native kernels equal the NumPy reference bit for bit, whatever the shape, the target, the placement and the die."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from small_models import changed_target
 import runtime
 from rcompile.errors import BadInputError, UsageError
 from rcompile.form import Tiles
-from rcompile.target import Combining
+from rcompile.target import Combining, Target
 from runtime import reference
 
 
@@ -110,16 +111,18 @@ def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combi
             np.testing.assert_array_equal(y, wanted, err_msg=isa)
 
 
-@pytest.mark.parametrize("cell_bits", [1, 2])
-def test_reads_at_full_scale(cell_bits: int) -> None:
-    """All cells stuck at the top level, all bits set: sums beyond a byte in each read, and beyond 32 bits over the operation units."""
+@pytest.mark.parametrize(
+    ("rows", "cell_bits", "dac_bits", "adc_bits"), [(256, 1, 1, 8), (256, 2, 1, 8), (256, 2, 3, 8), (512, 4, 4, 16)]
+)
+def test_reads_at_full_scale(rows: int, cell_bits: int, dac_bits: int, adc_bits: int) -> None:
+    """All cells stuck at the top level, all bits set: sums beyond one or two bytes in each read, and beyond 32 bits over the units."""
     target = changed_target(
         "ideal128x128",
-        crossbar={"rows": 256, "cols": 8, "active_rows": 256},
+        crossbar={"rows": rows, "cols": 8, "active_rows": rows},
         cell={"bits": cell_bits},
         weights={"column_inversion": False},
-        input={"coding": "offset"},
-        adc={"bits": 8},
+        input={"coding": "offset", "dac_bits": dac_bits},
+        adc={"bits": adc_bits},
     )
     x, die = np.ones((1, 2, 160 * 256), np.float32), runtime.Die(1, 0.0, 1.0)
     with compiled(target, x.shape[2], 1, 0) as bundle:
@@ -159,6 +162,35 @@ def test_inputs_beside_the_middle_of_two_codes(target, inputs, seed, input_scale
         for isa in PATHS:
             (y,) = runtime.load(bundle, provider_options={"isa": isa}).run(None, {"x": x})
             np.testing.assert_array_equal(y.view(np.uint32), wanted.view(np.uint32), err_msg=isa)
+
+
+@given(targets(), st.integers(0, 999))
+def test_planes_are_the_digits_of_a_code(target, seed) -> None:
+    """Of at most dac_bits bits; and where no read clips or rounds, their width changes nothing."""
+    bits, coding = target.input.bits, target.input.coding
+    qmax = 2 ** (bits - 1) - 1
+    codes = np.random.default_rng(seed).integers(-qmax, qmax + 1, (3, 5))
+    planes = reference.input_planes(codes, target)
+    np.testing.assert_array_equal(planes.driven, codes + (2 ** (bits - 1) if coding == "offset" else 0))
+    assert planes.digits.max() <= target.top_digit
+    cycles = {"twos_complement": 1 - (1 - bits) // target.input.dac_bits, "offset": -(-bits // target.input.dac_bits)}
+    assert len(planes.weight) == cycles.get(coding, 2 * -((1 - bits) // target.input.dac_bits))
+
+
+@settings(max_examples=20)
+@given(targets(), st.integers(1, 60), st.integers(0, 999))
+def test_an_ideal_adc_does_not_see_the_width_of_a_digit(target, inputs, seed) -> None:
+    data = target.model_dump(mode="json")
+    data["adc"] = {"bits": 0, "step_levels": 1.0}
+    data["input"] |= {"bits": 8}
+    x = np.random.default_rng(seed).normal(0, 1, (1, 3, inputs)).astype(np.float32)
+    results = []
+    for dac_bits in (1, target.input.dac_bits):
+        data["input"]["dac_bits"] = dac_bits
+        with compiled(Target.model_validate_json(json.dumps(data)), inputs, 4, seed) as bundle:
+            session = runtime.load(bundle, provider_options={"force_bit_serial": "1"})
+            results.append(session.run(None, {"x": x})[0])
+    np.testing.assert_array_equal(*results)
 
 
 def test_rows_that_are_not_finite_give_nan_and_harm_no_other() -> None:

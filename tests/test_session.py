@@ -417,6 +417,8 @@ def set_attribute(bundle: Path, attribute: str, value: str | int | None) -> None
     [
         ("combiner", "majority", "combiner 'majority' is not one of none, cell, select, median, mean"),
         ("combiner", None, "attribute combiner is missing"),
+        ("dac_bits", 5, "dac_bits is 5, not in 1 .. 4"),
+        ("dac_bits", None, "attribute dac_bits is missing"),
         ("likelier_level", 1, "likelier_level is 1, neither 0 nor the top level 3"),
         ("likelier_level", None, "attribute likelier_level is missing"),
         ("stored_bits", 2, r"levels has shape \[1, 128, 128\], not \[1, 128, 32\]"),

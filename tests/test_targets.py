@@ -43,9 +43,9 @@ def test_clean_reads_never_clip(name: str) -> None:
     largest = rows * target.top_level
     if target.weights.column_inversion:
         largest = min(largest, target.crossbar.rows * target.top_level // 2)
-    leak = math.floor(target.hrs_levels * rows + 0.5)
+    leak = math.floor(target.hrs_levels * target.top_digit * rows + 0.5)
     if target.adc.bits:
-        assert largest + leak <= 2**target.adc.bits - 1
+        assert target.top_digit * largest + leak <= 2**target.adc.bits - 1
 
 
 def test_conductance_spans_hrs_to_lrs() -> None:
@@ -85,6 +85,13 @@ def test_every_error_at_once_with_key_and_line() -> None:
         (("active_rows = 128", "active_rows = 129"), "crossbar.active_rows"),
         (("cols = 128", "cols = 3"), "crossbar.cols"),
         (("g_lrs_siemens = 7.5e-4", "g_lrs_siemens = 5.0e-5"), "cell.g_lrs_siemens"),
+        (
+            (
+                '[input]\nbits = 8\ncoding = "twos_complement"\ndac_bits = 1',
+                '[input]\nbits = 2\ncoding = "offset"\ndac_bits = 3',
+            ),
+            "input.dac_bits",
+        ),
         (("sa0_rate = 0.0175", "sa0_rate = 0.95"), "faults.sa1_rate"),
         (("g_hrs_siemens = 5.0e-5", "g_hrs_siemens = 7.4999e-4"), "cell.g_hrs_siemens"),
         (('"adc.bits" = ', '"adc.bitz" = '), "sources.adc.bitz"),

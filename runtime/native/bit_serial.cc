@@ -49,7 +49,7 @@ void SerialInputs::ReadVector(const KernelTable& kernels, const SerialGroup& gro
   SerialRead read{};
   read.rows = rows;
   read.replicas = group.replicas;
-  read.replica_stride = static_cast<int64_t>(block.rows->wordlines.size()) * lanes;
+  read.replica_stride = block.levels * lanes;
   const int64_t levels = group.levels + vector * group.replicas * read.replica_stride;
   if (IsRun(column, weight, lanes)) {
     read.codes = codes + column[0];
@@ -85,10 +85,10 @@ bool SerialInputs::ReadUnits(const KernelTable& kernels, const SerialBlock& bloc
     if (!AnyPlane(unit, first_row, read->rows)) continue;
     any = true;
     const int64_t term = has_leak_ ? first_row * plan_.terms + unit.term_offset : 0;
-    read->wordlines = unit.wordlines.count;
-    read->levels = plan_.levels.data() + levels + static_cast<int64_t>(unit.wordlines.first) * mode_.bitlines;
+    read->wordlines = 8 * unit.groups * (mode_.dac_bits - 1) + unit.wordlines.count;
+    read->levels = plan_.levels.data() + levels + unit.levels_offset * mode_.bitlines;
     read->x = storage_->x.data() + first_row * plan_.x_size + unit.x_offset;
-    read->x_plane_stride = 2 * unit.groups;
+    read->x_plane_stride = 2 * unit.groups * mode_.dac_bits;
     read->planes = storage_->planes.data() + first_row * plan_.units + unit.number;
     read->limit = storage_->limits.data() + term;
     read->leak = storage_->leaks.data() + term;
@@ -127,7 +127,7 @@ LaneRead SerialInputs::LaneReadOf(const KernelTable& kernels, const SerialGroup&
   const int64_t vector = kernels.vector_bytes;
   LaneRead read{};
   read.bitlines = group.vectors * mode_.bitlines;
-  read.bitline_stride = plan_.blocks[group.block].packed_levels;
+  read.bitline_stride = plan_.blocks[group.block].levels;
   read.x_stride = kSerialRows * mode_.row_lanes();
   read.lanes = (rows * mode_.row_lanes() + vector - 1) / vector * vector;
   read.limit = mode_.lane_limit.data();

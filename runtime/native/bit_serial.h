@@ -21,7 +21,14 @@ struct SerialMode {
   // driven ones to clip are computed, for the excess that has to be taken away again.
   ReadKind kind;
   int lane_bytes;
-  std::vector<int32_t> plane_weight;  // in the order in which the bit planes are driven
+  // Of each plane, in the order in which they are driven: its weight, and the bits of a driven code that it drives.
+  struct Digit {
+    int first_bit;
+    int bits;  // of the `dac_bits` that a digit can have
+  };
+  std::vector<int32_t> plane_weight;
+  std::vector<Digit> digits;
+  int dac_bits;
 
   Vote vote;
   // Wordlines of a look-up if the lanes of a vector are reads, of a row of x and a plane each (lanes_kernel.h); 0 if
@@ -41,22 +48,27 @@ struct SerialMode {
   int row_lanes() const { return planes() <= 4 ? 4 : planes() <= 8 ? 8 : 16; }
   // Per row of x and unit: limits or leaks.
   int terms() const { return lookup > 0 ? row_lanes() : planes(); }
+
+ private:
+  void AddDigits(int bits, int sign);
 };
 
 // An operation unit of a row block, with its place in what is stored per row of x.
 struct SerialUnit {
   OperationUnit wordlines;
   int groups;             // of 8 wordlines, or of as many as a look-up takes
-  int64_t x_offset;       // of its [plane][pattern]; with look-ups [pattern][lane of a row]
+  int64_t x_offset;       // of its [plane][bit][pattern]; with look-ups [pattern][lane of a row]
   int64_t term_offset;    // of its terms
   int64_t number;         // among all units
-  int64_t levels_offset;  // with look-ups, of its packed levels among a bitline's
+  int64_t levels_offset;  // of its levels among a bitline's
 };
 
+// A bitline's levels of a unit are [bit][wordline], as each bit of a digit drives wordlines of its own with the levels
+// doubled from bit to bit, 8 * groups wordlines apart; with look-ups, they are packed.
 struct SerialBlock {
   const RowBlock* rows;
   std::vector<SerialUnit> units;
-  int64_t packed_levels;  // bytes of a bitline, with look-ups
+  int64_t levels;  // of a bitline
 };
 
 // The bitlines of one row block and one panel, sorted so that lanes mostly hold consecutive outputs.  With a vote, each
@@ -66,7 +78,7 @@ struct SerialGroup {
   int replicas;
   int vectors;         // of SerialMode::bitlines
   int64_t first_lane;  // in `column` and `weight`
-  int64_t levels;      // offset of [vector][replica][driven wordline][lane]; with look-ups [bitline][packed levels]
+  int64_t levels;      // offset of [vector][replica][level][lane]; with look-ups [bitline][packed level]
 };
 
 // Everything that a die's bit-serial part needs; immutable once built.

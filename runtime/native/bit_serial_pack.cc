@@ -21,23 +21,26 @@ uint64_t LoadCodes(const uint8_t* coded, int count) {
 unsigned PatternOf(uint64_t ones) { return static_cast<unsigned>((ones * 0x0102040810204080u) >> 56); }
 int CountOf(uint64_t ones) { return static_cast<int>((ones * kLowBits) >> 56); }
 
-// Patterns [plane][2 * octets] of codes, and the number of ones in each plane.
-void PackPlanes(const uint8_t* coded, int octets, int planes, uint8_t* x, int* populations) {
+// Patterns [plane][bit][2 * octets] of the digits of codes, and the sum of the digits in each plane.
+void PackPlanes(const uint8_t* coded, int octets, const SerialMode::Digit* digits, int planes, int dac_bits, uint8_t* x,
+                int* populations) {
   std::fill_n(populations, planes, 0);
   for (int octet = 0; octet < octets; ++octet) {
     const uint64_t codes = LoadCodes(coded + 8 * octet, 8);
     for (int plane = 0; plane < planes; ++plane) {
-      const uint64_t ones = codes >> plane & kLowBits;
-      const unsigned pattern = PatternOf(ones);
-      uint8_t* patterns = x + 2 * (plane * octets + octet);
-      patterns[0] = static_cast<uint8_t>((pattern & 15) * kPatternScale);
-      patterns[1] = static_cast<uint8_t>((pattern >> 4) * kPatternScale);
-      populations[plane] += CountOf(ones);
+      for (int bit = 0; bit < dac_bits; ++bit) {
+        const uint64_t ones = bit < digits[plane].bits ? codes >> (digits[plane].first_bit + bit) & kLowBits : 0;
+        const unsigned pattern = PatternOf(ones);
+        uint8_t* patterns = x + 2 * ((plane * dac_bits + bit) * octets + octet);
+        patterns[0] = static_cast<uint8_t>((pattern & 15) * kPatternScale);
+        patterns[1] = static_cast<uint8_t>((pattern >> 4) * kPatternScale);
+        populations[plane] += CountOf(ones) << bit;
+      }
     }
   }
 }
 
-// As PackPlanes, but patterns [group][plane] of `width` codes.
+// Patterns [group][plane] of the bits of `width` codes, and the number of ones in each plane.
 void PackLanes(const uint8_t* coded, int groups, int width, int planes, uint8_t* x, int64_t x_stride,
                int* populations) {
   std::fill_n(populations, planes, 0);
@@ -61,7 +64,7 @@ void Grow(std::vector<T>* vector, int64_t size) {
 SerialInputs::SerialInputs(const Layer& layer, const SerialMode& mode, const SerialPlan& plan)
     : config_(layer.config()), mode_(mode), plan_(plan), has_leak_(config_.hrs_levels > 0) {
   if (plan.empty() || !has_leak_) return;
-  for (int64_t population = 0; population <= config_.active_rows; ++population) {
+  for (int64_t population = 0; population <= config_.active_rows * config_.top_digit(); ++population) {
     leak_of_.push_back(config_.Leak(population));
     digital_leak_of_.push_back(config_.DigitalLeak(population));
   }
@@ -119,8 +122,10 @@ SerialInputs::Populations SerialInputs::PackUnit(int64_t row, const SerialBlock&
       uint8_t* const x = storage_->x.data() + LanesOf(row, unit) + pass * planes;
       PackLanes(coded, unit.groups, mode_.lookup, planes, x, kSerialRows * mode_.row_lanes(), ones);
     } else {
-      uint8_t* const x = storage_->x.data() + row * plan_.x_size + unit.x_offset + 2 * pass * planes * unit.groups;
-      PackPlanes(coded, unit.groups, planes, x, ones);
+      const int first_plane = pass * planes;
+      uint8_t* const x = storage_->x.data() + row * plan_.x_size + unit.x_offset +
+                         2 * first_plane * mode_.dac_bits * unit.groups;
+      PackPlanes(coded, unit.groups, mode_.digits.data() + first_plane, planes, mode_.dac_bits, x, ones);
     }
   }
   return populations;

@@ -10,32 +10,35 @@ namespace {
 // reads that may clip are rare.
 constexpr double kWideAdc = 0.55;
 
-std::vector<int32_t> PlaneWeights(const LayerConfig& config) {
-  const int bits = config.input_bits;
-  std::vector<int32_t> weights;
-  if (config.input_coding == InputCoding::kSignMagnitude) {
-    for (const int sign : {1, -1}) {
-      for (int b = 0; b < bits - 1; ++b) weights.push_back(sign * (1 << b));
-    }
-    return weights;
-  }
-  for (int b = 0; b < bits; ++b) weights.push_back(1 << b);
-  if (config.input_coding == InputCoding::kTwosComplement) weights.back() = -weights.back();
-  return weights;
-}
-
 }  // namespace
 
+// The digits of a code of so many bits; the last one may be short.
+void SerialMode::AddDigits(int bits, int sign) {
+  for (int bit = 0; bit < bits; bit += dac_bits) {
+    plane_weight.push_back(sign * (1 << bit));
+    digits.push_back({bit, std::min(dac_bits, bits - bit)});
+  }
+}
+
 SerialMode::SerialMode(const LayerConfig& config, const KernelTable& kernels, Vote voted, bool every_read)
-    : plane_weight(PlaneWeights(config)), vote(voted) {
-  const int64_t largest_sum = config.active_rows * config.top_level();
+    : dac_bits(config.dac_bits), vote(voted) {
+  const int sign_bit = config.input_bits - 1;
+  const bool is_offset = config.input_coding == InputCoding::kOffset;
+  AddDigits(is_offset ? config.input_bits : sign_bit, 1);
+  if (config.input_coding == InputCoding::kSignMagnitude) AddDigits(sign_bit, -1);
+  if (config.input_coding == InputCoding::kTwosComplement) {
+    plane_weight.push_back(-(1 << sign_bit));
+    digits.push_back({sign_bit, 1});
+  }
+  const int64_t largest_sum = config.active_rows * config.top_digit() * config.top_level();
   const bool wide_adc = static_cast<double>(config.adc_max()) >= kWideAdc * static_cast<double>(largest_sum);
   const bool may_skip = wide_adc && !every_read && vote == Vote::kNone;
   kind = config.adc_step_levels != 1 ? ReadKind::kStepped : may_skip ? ReadKind::kExcess : ReadKind::kClipped;
   lane_bytes = kind == ReadKind::kClipped && config.adc_max() <= 255 ? 1 : largest_sum <= 65535 ? 2 : 4;
-  lookup = lane_bytes == 1 && vote == Vote::kNone && config.cell_bits <= 2 ? kernels.lookup : 0;
+  const bool is_narrow = config.cell_bits <= 2 && dac_bits == 1;
+  lookup = lane_bytes == 1 && vote == Vote::kNone && is_narrow ? kernels.lookup : 0;
   bitlines = lookup > 0 ? 2 : kernels.vector_bytes / lane_bytes;
-  lane_sign = config.input_coding == InputCoding::kOffset ? -1 : 1;
+  lane_sign = is_offset ? -1 : 1;
   lane_limit.fill(static_cast<uint8_t>(config.adc_max()));
   for (size_t lane = 0; lane < lane_weight.size(); ++lane) {
     const int plane = static_cast<int>(lane) % row_lanes();
@@ -50,9 +53,10 @@ int SerialBuilder::PlanBlock(int block) {
   const int width = mode_.lookup > 0 ? mode_.lookup : 8;
   for (const OperationUnit& wordlines : planned.rows->units) {
     const int groups = (wordlines.count + width - 1) / width;
-    planned.units.push_back({wordlines, groups, plan_.x_size, plan_.terms, plan_.units, planned.packed_levels});
-    plan_.x_size += groups * (mode_.lookup > 0 ? mode_.row_lanes() : 2 * mode_.planes());
-    planned.packed_levels += groups * PackedLevels(mode_.lookup);
+    const int64_t before = int64_t{8} * groups * (mode_.dac_bits - 1);
+    planned.units.push_back({wordlines, groups, plan_.x_size, plan_.terms, plan_.units, planned.levels});
+    plan_.x_size += groups * (mode_.lookup > 0 ? mode_.row_lanes() : 2 * mode_.planes() * mode_.dac_bits);
+    planned.levels += mode_.lookup > 0 ? groups * PackedLevels(mode_.lookup) : before + wordlines.count;
     plan_.terms += mode_.terms();
     ++plan_.units;
   }
@@ -90,7 +94,6 @@ void SerialBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>&
 void SerialBuilder::AddGroup(const Bitline* first, const Bitline* last) {
   const int64_t count = last - first;
   const SerialBlock& block = plan_.blocks[first->block];
-  const int64_t wordlines = static_cast<int64_t>(block.rows->wordlines.size());
   const int vectors = static_cast<int>((count + mode_.bitlines - 1) / mode_.bitlines);
   const int64_t lanes = int64_t{vectors} * mode_.bitlines;
   const SerialGroup group{first->block, first->replicas, vectors, static_cast<int64_t>(plan_.column.size()),
@@ -98,7 +101,7 @@ void SerialBuilder::AddGroup(const Bitline* first, const Bitline* last) {
   plan_.groups.push_back(group);
   plan_.column.resize(group.first_lane + lanes);
   plan_.weight.resize(group.first_lane + lanes);
-  plan_.levels.resize(group.levels + lanes * (mode_.lookup > 0 ? block.packed_levels : group.replicas * wordlines));
+  plan_.levels.resize(group.levels + lanes * group.replicas * block.levels);
   for (int64_t i = 0; i < count; ++i) {
     plan_.column[group.first_lane + i] = static_cast<uint8_t>(first[i].output % kPanelWidth);
     plan_.weight[group.first_lane + i] = first[i].weight;
@@ -108,19 +111,26 @@ void SerialBuilder::AddGroup(const Bitline* first, const Bitline* last) {
 
 void SerialBuilder::AddLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane) {
   const int lanes = mode_.bitlines;
-  const int64_t wordlines = static_cast<int64_t>(plan_.blocks[group.block].rows->wordlines.size());
-  const int64_t vector = lane / lanes;
+  const SerialBlock& block = plan_.blocks[group.block];
   for (int r = 0; r < group.replicas; ++r) {
-    const uint8_t* from = levels_.data() + bitline.levels + r;
-    uint8_t* to = plan_.levels.data() + group.levels + (vector * group.replicas + r) * wordlines * lanes +
-                  LanePosition(static_cast<int>(lane % lanes), lanes);
-    for (int64_t w = 0; w < wordlines; ++w) to[w * lanes] = from[w * bitline.stride];
+    uint8_t* const levels = plan_.levels.data() + group.levels +
+                            (lane / lanes * group.replicas + r) * block.levels * lanes +
+                            LanePosition(static_cast<int>(lane % lanes), lanes);
+    for (const SerialUnit& unit : block.units) {
+      const uint8_t* from = levels_.data() + bitline.levels + r + unit.wordlines.first * bitline.stride;
+      for (int bit = 0; bit < mode_.dac_bits; ++bit) {
+        uint8_t* to = levels + (unit.levels_offset + 8 * unit.groups * bit) * lanes;
+        for (int w = 0; w < unit.wordlines.count; ++w) {
+          to[w * lanes] = static_cast<uint8_t>(from[w * bitline.stride] << bit);
+        }
+      }
+    }
   }
 }
 
 void SerialBuilder::PackLevels(const SerialGroup& group, const Bitline& bitline, int64_t lane) {
   const SerialBlock& block = plan_.blocks[group.block];
-  uint8_t* const packed = plan_.levels.data() + group.levels + lane * block.packed_levels;
+  uint8_t* const packed = plan_.levels.data() + group.levels + lane * block.levels;
   for (const SerialUnit& unit : block.units) {
     const uint8_t* from = levels_.data() + bitline.levels + unit.wordlines.first * bitline.stride;
     for (int i = 0; i < unit.wordlines.count; ++i) {

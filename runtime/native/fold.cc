@@ -109,7 +109,8 @@ void Folder::FoldTile(int block_index, int64_t tile) {
 // No read of the row block can reach the ADC's full scale, whatever the levels.
 bool Folder::CannotClip(const RowBlock& block) const {
   return std::all_of(block.units.begin(), block.units.end(), [this](const OperationUnit& unit) {
-    return int64_t{unit.count} * config_.top_level() + config_.DigitalLeak(unit.count) <= config_.adc_max();
+    const int64_t most = int64_t{unit.count} * config_.top_digit();
+    return most * config_.top_level() + config_.DigitalLeak(most) <= config_.adc_max();
   });
 }
 
@@ -120,8 +121,9 @@ void Folder::Prove(const RowBlock& block, int64_t tile, const uint8_t* levels) {
     for (const OperationUnit& unit : block.units) {
       std::fill(sums_.begin(), sums_.end(), 0);
       kernels_.add_levels(levels, cols, block.wordlines.data() + unit.first, unit.count, sums_.data());
-      const int64_t limit = config_.adc_max() - config_.DigitalLeak(unit.count);
-      for (int64_t col = 0; col < cols; ++col) collapses_[col] &= static_cast<int64_t>(sums_[col]) <= limit;
+      const int64_t digit = config_.top_digit();
+      const int64_t limit = config_.adc_max() - config_.DigitalLeak(digit * unit.count);
+      for (int64_t col = 0; col < cols; ++col) collapses_[col] &= digit * sums_[col] <= limit;
     }
   }
   single_columns_.clear();

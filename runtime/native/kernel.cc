@@ -103,6 +103,7 @@ LayerConfig NodeReader::Config() {
   config.input_coding = Choice<InputCoding>("input_coding", {{"twos_complement", InputCoding::kTwosComplement},
                                                              {"sign_magnitude", InputCoding::kSignMagnitude},
                                                              {"offset", InputCoding::kOffset}});
+  config.dac_bits = static_cast<int>(Integer("dac_bits", 1, 4));
   CheckAttribute("input_scale", Ort<api::KernelInfoGetAttribute_float>(info_, "input_scale", &config.input_scale));
   config.active_rows = Integer("active_rows", 1, kAny);
   config.adc_bits = static_cast<int>(Integer("adc_bits", 0, 16));

@@ -33,7 +33,7 @@ std::string At(const char* array, int64_t tile, int64_t index) {
 
 auto ConfigKey(const LayerConfig& c) {
   return std::tie(c.name, c.inputs, c.outputs, c.first_tile, c.weight_bits, c.cell_bits, c.stored_bits, c.encoding,
-                  c.input_bits, c.input_coding, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels,
+                  c.input_bits, c.input_coding, c.dac_bits, c.input_scale, c.active_rows, c.adc_bits, c.adc_step_levels,
                   c.hrs_levels, c.combiner, c.likelier_level);
 }
 
@@ -93,6 +93,8 @@ void Layer::CheckConfig() const {
          " bits are packed");
   }
   in_range("input_bits", config_.input_bits, 2, 8);
+  in_range("dac_bits", config_.dac_bits, 1, config_.input_bits);
+  in_range("cell_bits + dac_bits", config_.cell_bits + config_.dac_bits, 2, 9);  // a level times a bit's weight
   in_range("active_rows", config_.active_rows, 1, arrays_.rows);
   in_range("adc_bits", config_.adc_bits, 0, 16);
   if (!(config_.input_scale >= 0) || !std::isfinite(config_.input_scale)) {

@@ -4,36 +4,42 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_layer import PATHS, compiled, expected, layer_on, targets
+from one_layer import COMBINERS, PATHS, compiled, expected, layer_on, targets
 from small_models import changed, changed_target
 
 import runtime
 from rcompile.effects import (
+    AdcError,
     Clusters,
     Drift,
     Effects,
     Endurance,
     Lines,
+    ReadNoise,
     Retention,
+    SoftErrors,
     StuckBetween,
     Temperature,
     Variation,
     Wires,
     WriteVerify,
 )
+from rcompile.target import Target
 from runtime import reference
 from runtime.faults import Fault
 
 RATES = st.sampled_from([0.0, 0.01, 0.3])
 STUCK = {
     "clusters": st.builds(Clusters, side_cells=st.sampled_from([1, 3, 16, 200]), alpha=st.integers(1, 4)),
-    "lines": st.builds(Lines, wordline_rate=RATES, bitline_rate=RATES, crossbar_rate=st.sampled_from([0.0, 0.3])),
+    "lines": st.builds(
+        Lines, wordline_rate=st.sampled_from([0.01, 0.3]), bitline_rate=RATES, crossbar_rate=st.sampled_from([0.0, 0.3])
+    ),
     "endurance": st.builds(Endurance, write_cycles=st.sampled_from([1e5, 1e7])),
     "stuck_between": st.builds(StuckBetween, rate=st.sampled_from([0.02, 0.5])),
 }
 CELLS = {
     "variation": st.builds(
-        Variation, distribution=st.sampled_from(["normal", "lognormal"]), sigma=st.sampled_from([0.0, 0.02, 0.4])
+        Variation, distribution=st.sampled_from(["normal", "lognormal"]), sigma=st.sampled_from([0.005, 0.02, 0.4])
     ),
     "drift": st.builds(Drift, nu=st.sampled_from([0.0, 0.1]), nu_sigma=st.sampled_from([0.0, 0.05])),
     "retention": st.builds(Retention, characteristic_second=st.sampled_from([1e4, 1e8])),
@@ -44,59 +50,143 @@ CELLS = {
 }
 
 
-def some(kinds: dict[str, st.SearchStrategy], target) -> st.SearchStrategy[Effects]:
+SMALL, ABOVE_ZERO = st.sampled_from([0.0, 0.02, 0.5]), st.sampled_from([0.02, 0.5])
+NOISE = {"read_noise": st.builds(ReadNoise, cell_sigma=SMALL, converter_sigma_levels=ABOVE_ZERO)}
+CONVERTERS = {
+    "adc_error": st.builds(
+        AdcError, offset_levels=SMALL, gain_error=st.sampled_from([0.0, -0.5]), gain_error_sigma=SMALL
+    ),
+    "soft_errors": st.builds(
+        SoftErrors,
+        adc_code_rate=ABOVE_ZERO,
+        adc_code_bit=st.sampled_from([None, 0]),
+        activation_rate=SMALL,
+        activation_bit=st.sampled_from([None, 1]),
+    ),
+}
+IDEAL_NOISE = {
+    "read_noise": st.builds(ReadNoise, cell_sigma=ABOVE_ZERO),
+    "soft_errors": st.builds(SoftErrors, activation_rate=ABOVE_ZERO),
+}
+
+
+def some(kinds: dict[str, st.SearchStrategy], target: Target) -> st.SearchStrategy[Effects]:
     """Effects of these kinds, any number of them at a time."""
     kinds = {name: kind for name, kind in kinds.items() if name != "stuck_between" or target.cell.bits > 1}
-    return st.fixed_dictionaries({}, optional=kinds).map(lambda on: Effects(**on))
+    return st.fixed_dictionaries({}, optional=kinds).map(verified)
 
 
-@settings(max_examples=40)
-@given(st.data(), targets(), st.integers(1, 150), st.sampled_from([1, 16, 65]), st.integers(0, 999), RATES, RATES)
-def test_stuck_cells(data, target, inputs, outputs, seed, sa0, sa1) -> None:
-    """Clusters, lines, wear and levels between: the products and the counts."""
-    x = np.random.default_rng(seed).normal(0, 1, (1, 3, inputs)).astype(np.float32)
-    die = runtime.Die(seed, sa0, sa1, data.draw(some(STUCK, target)))
-    with compiled(target, inputs, outputs, seed, seed % 2 == 1) as bundle:
+def verified(on: dict) -> Effects:
+    """Some of the normal variations with write-verify."""
+    variation = on.get("variation")
+    if variation and variation.distribution == "normal" and len(on) % 2:
+        on = on | {"write_verify": WriteVerify(tolerance=0.01)}
+    return Effects(**on)
+
+
+def check(
+    target: Target, x: np.ndarray, outputs: int, seed: int, die: runtime.Die, combiner: str, **options: str
+) -> None:
+    """The product on every instruction set, and the report."""
+    if die.effects.clusters and not die.sa0 + die.sa1:
+        return  # clusters need stuck cells
+    with compiled(target, x.shape[-1], outputs, seed, seed % 2 == 1, prune=seed % 3 == 0, combiner=combiner) as bundle:
         (entry,) = bundle.manifest.layers
-        faults, wanted = die.faults(entry, target), expected(bundle, x, die)
-        proven = reference.collapsible(layer_on(bundle, die).levels, bundle.layer(entry).tiles, target)
+        faults, wanted, layer = die.faults(entry, target), expected(bundle, x, die), layer_on(bundle, die)
+        tiles = bundle.layer(entry).tiles
+        proven = reference.collapsible(layer.levels, tiles, target, combiner, layer.reading)
         for isa in PATHS:
-            session = runtime.load(bundle, die, provider_options={"isa": isa})
-            np.testing.assert_array_equal(session.run(None, {"x": x})[0], wanted, err_msg=isa)
+            session = runtime.load(bundle, die, provider_options={"isa": isa} | options)
+            (y,) = session.run(None, {"x": x})
+            np.testing.assert_array_equal(y.view(np.uint32), wanted.view(np.uint32), err_msg=isa)
             (row,) = session.report()
             counts = [(faults == Fault.SA0).sum(), (faults == Fault.SA1).sum(), (faults >= Fault.STUCK_AT).sum()]
             assert [row.sa0, row.sa1, row.between] == counts
-            assert row.collapsed == proven.sum()
+            assert row.collapsed == (0 if options else proven.sum())
 
 
-@settings(max_examples=60)
-@given(
-    st.data(),
-    targets(),
-    st.integers(1, 150),
-    st.sampled_from([1, 16, 65]),
-    st.sampled_from([1, 5, 9]),
-    st.integers(0, 999),
-    st.sampled_from(["none", "cell", "select"]),
-    st.booleans(),
-)
-def test_cells(data, target, inputs, outputs, rows, seed, combiner, verified) -> None:
-    """Analog levels behind ideal converters: exact weights on the grid."""
+def rows_of(seed: int, rows: int, inputs: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, (1, rows, inputs)).astype(np.float32)
+
+
+SHAPES = {
+    "inputs": st.integers(1, 150),
+    "outputs": st.sampled_from([1, 16, 65]),
+    "rows": st.sampled_from([1, 5, 9]),
+    "seed": st.integers(0, 999),
+}
+
+
+@settings(max_examples=40)
+@given(data=st.data(), target=targets(), sa0=RATES, sa1=RATES, **SHAPES)
+def test_stuck_cells(data, target, sa0, sa1, inputs, outputs, rows, seed) -> None:
+    """Clusters, lines, wear and levels between: the products and the counts."""
+    die = runtime.Die(seed, sa0, sa1, data.draw(some(STUCK, target)))
+    check(target, rows_of(seed, rows, inputs), outputs, seed, die, "none")
+
+
+@settings(max_examples=40)
+@given(data=st.data(), target=targets(), combiner=st.sampled_from(COMBINERS), **SHAPES)
+def test_analog_cells_behind_ideal_converters(data, target, combiner, inputs, outputs, rows, seed) -> None:
+    """Exact weights on the grid, but for votes."""
     target = changed(target, adc={"bits": 0, "step_levels": 1.0})
-    x = np.random.default_rng(seed).normal(0, 1, (1, rows, inputs)).astype(np.float32)
-    effects = data.draw(some(CELLS | STUCK, target))
-    if verified and effects.variation and effects.variation.distribution == "normal":
-        effects = effects.model_copy(update={"write_verify": WriteVerify(tolerance=0.01)})
-    die = runtime.Die(seed, data.draw(RATES) / 2, 0.02, effects)
-    with compiled(target, inputs, outputs, seed, seed % 2 == 1, combiner=combiner) as bundle:
-        (entry,) = bundle.manifest.layers
-        wanted, tiles = expected(bundle, x, die), bundle.layer(entry).tiles
-        proven = reference.collapsible(layer_on(bundle, die).levels, tiles, target, combiner)
-        for isa in PATHS:
-            session = runtime.load(bundle, die, provider_options={"isa": isa})
-            (y,) = session.run(None, {"x": x})
-            np.testing.assert_array_equal(y.view(np.uint32), wanted.view(np.uint32), err_msg=isa)
-            assert session.report()[0].collapsed == proven.sum()
+    die = runtime.Die(seed, data.draw(RATES) / 2, 0.02, data.draw(some(CELLS | STUCK, target)))
+    check(target, rows_of(seed, rows, inputs), outputs, seed, die, combiner)
+
+
+@settings(max_examples=80)
+@given(
+    data=st.data(),
+    target=targets(),
+    combiner=st.sampled_from(COMBINERS),
+    options=st.sampled_from([{}, {}, {"force_bit_serial": "1"}]),
+    **SHAPES,
+)
+def test_everything_at_once(data, target, combiner, options, inputs, outputs, rows, seed) -> None:
+    reads = NOISE | CONVERTERS if target.adc.bits else IDEAL_NOISE
+    die = runtime.Die(seed, data.draw(RATES) / 2, 0.02, data.draw(some(CELLS | STUCK | reads, target)))
+    check(target, rows_of(seed, rows, inputs), outputs, seed, die, combiner, **options)
+
+
+EACH = [
+    pytest.param(Effects(**{name: kind}), id=f"{name}{i}")
+    for i, (name, kind) in enumerate(
+        [
+            ("variation", Variation()),
+            ("drift", Drift()),
+            ("wires", Wires()),
+            ("read_noise", ReadNoise()),
+            ("read_noise", ReadNoise(cell_sigma=0.0, converter_sigma_levels=0.4)),
+            ("adc_error", AdcError()),
+            ("soft_errors", SoftErrors(adc_code_rate=0.01)),
+            ("soft_errors", SoftErrors(activation_rate=0.05)),
+            ("retention", Retention(characteristic_second=1e5)),
+        ]
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "combiner"),
+    [
+        ("reram128x128", "none"),
+        ("reram128x128-diff", "median"),
+        ("reram64x64-slc", "mean"),
+        ("reram128x128-ou16", "select"),
+    ],
+)
+@pytest.mark.parametrize("effects", EACH)
+def test_each_effect_on_shipped_targets(effects: Effects, name: str, combiner: str) -> None:
+    """Alone, with a step of one level, and with a row of zeros, which is not silent with noise."""
+    x = rows_of(3, 3, 140)
+    x[0, 1] = 0
+    check(changed_target(name), x, 5, 4, runtime.Die(7, 0.002, 0.01, effects), combiner)
+
+
+def test_more_rows_than_are_read_at_once() -> None:
+    effects = Effects(variation=Variation(), read_noise=ReadNoise(), adc_error=AdcError())
+    for combiner in ("none", "median"):
+        check(changed_target("reram64x64-slc"), rows_of(3, 131, 30), 3, 4, runtime.Die(7, 0, 0.01, effects), combiner)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
@@ -135,6 +225,7 @@ def test_maps_with_cells_stuck_between(bits: int) -> None:
         ("mean=1:2,sigma=0:0,reach=1,spread=0:0", "die: reach has 1 numbers, but mean has 2"),
         ("mean=1:,sigma=0:0,reach=1:1,spread=0:0", "die: mean '' is not a number"),
         ("mean=1:2,sigma=0:0,reach=1:1,spread=0:0", "layer 'proj': die: mean has 2 numbers, but cells have 4 levels"),
+        ("activation_flip=0.1,activation_flip_bit=8", r"activation_flip_bit '8' is not in -1 \.\. 7"),
         ("wordline_drop=0.1", "wordline_drop and bitline_drop need mean"),
         ("offset_sigma=inf", "die: offset_sigma 'inf' is not in"),
         ("code_flip_bit=16", r"die: code_flip_bit '16' is not in -1 \.\. 15"),

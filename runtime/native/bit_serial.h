@@ -53,6 +53,11 @@ struct SerialMode {
   void AddDigits(int bits, int sign);
 };
 
+// Of 8 * octets codes: patterns [plane][bit][2 * octets] of their digits, times kPatternScale, and the sum of the digits in
+// each plane.
+void PackPlanes(const uint8_t* coded, int octets, const SerialMode::Digit* digits, int planes, int dac_bits, uint8_t* x,
+                int* populations);
+
 // An operation unit of a row block, with its place in what is stored per row of x.
 struct SerialUnit {
   OperationUnit wordlines;

@@ -21,25 +21,6 @@ uint64_t LoadCodes(const uint8_t* coded, int count) {
 unsigned PatternOf(uint64_t ones) { return static_cast<unsigned>((ones * 0x0102040810204080u) >> 56); }
 int CountOf(uint64_t ones) { return static_cast<int>((ones * kLowBits) >> 56); }
 
-// Patterns [plane][bit][2 * octets] of the digits of codes, and the sum of the digits in each plane.
-void PackPlanes(const uint8_t* coded, int octets, const SerialMode::Digit* digits, int planes, int dac_bits, uint8_t* x,
-                int* populations) {
-  std::fill_n(populations, planes, 0);
-  for (int octet = 0; octet < octets; ++octet) {
-    const uint64_t codes = LoadCodes(coded + 8 * octet, 8);
-    for (int plane = 0; plane < planes; ++plane) {
-      for (int bit = 0; bit < dac_bits; ++bit) {
-        const uint64_t ones = bit < digits[plane].bits ? codes >> (digits[plane].first_bit + bit) & kLowBits : 0;
-        const unsigned pattern = PatternOf(ones);
-        uint8_t* patterns = x + 2 * ((plane * dac_bits + bit) * octets + octet);
-        patterns[0] = static_cast<uint8_t>((pattern & 15) * kPatternScale);
-        patterns[1] = static_cast<uint8_t>((pattern >> 4) * kPatternScale);
-        populations[plane] += CountOf(ones) << bit;
-      }
-    }
-  }
-}
-
 // Patterns [group][plane] of the bits of `width` codes, and the number of ones in each plane.
 void PackLanes(const uint8_t* coded, int groups, int width, int planes, uint8_t* x, int64_t x_stride,
                int* populations) {
@@ -60,6 +41,24 @@ void Grow(std::vector<T>* vector, int64_t size) {
 }
 
 }  // namespace
+
+void PackPlanes(const uint8_t* coded, int octets, const SerialMode::Digit* digits, int planes, int dac_bits, uint8_t* x,
+                int* populations) {
+  std::fill_n(populations, planes, 0);
+  for (int octet = 0; octet < octets; ++octet) {
+    const uint64_t codes = LoadCodes(coded + 8 * octet, 8);
+    for (int plane = 0; plane < planes; ++plane) {
+      for (int bit = 0; bit < dac_bits; ++bit) {
+        const uint64_t ones = bit < digits[plane].bits ? codes >> (digits[plane].first_bit + bit) & kLowBits : 0;
+        const unsigned pattern = PatternOf(ones);
+        uint8_t* patterns = x + 2 * ((plane * dac_bits + bit) * octets + octet);
+        patterns[0] = static_cast<uint8_t>((pattern & 15) * kPatternScale);
+        patterns[1] = static_cast<uint8_t>((pattern >> 4) * kPatternScale);
+        populations[plane] += CountOf(ones) << bit;
+      }
+    }
+  }
+}
 
 SerialInputs::SerialInputs(const Layer& layer, const SerialMode& mode, const SerialPlan& plan)
     : config_(layer.config()), mode_(mode), plan_(plan), has_leak_(config_.hrs_levels > 0) {

@@ -16,10 +16,12 @@ bool AnyAboveZero(const std::vector<float>& values) {
 CellTables TablesOf(const Die& die, double hrs_levels) {
   CellTables tables{};
   tables.levels = static_cast<int>(die.mean.size());
+  std::copy(die.base.begin(), die.base.end(), tables.base);
   std::copy(die.mean.begin(), die.mean.end(), tables.mean);
   std::copy(die.sigma.begin(), die.sigma.end(), tables.sigma);
   std::copy(die.reach.begin(), die.reach.end(), tables.reach);
   std::copy(die.spread.begin(), die.spread.end(), tables.spread);
+  tables.has_base = AnyAboveZero(die.base);
   tables.has_sigma = AnyAboveZero(die.sigma);
   tables.has_spread = AnyAboveZero(die.spread);
   tables.hrs_levels = hrs_levels;

@@ -59,6 +59,7 @@ constexpr int kChunk = 256;  // cells at once
 
 // Of a chunk of cells.
 struct ChunkTables {
+  alignas(64) float base[kChunk];
   alignas(64) float mean[kChunk];
   alignas(64) float sigma[kChunk];
   alignas(64) float reach[kChunk];
@@ -70,15 +71,17 @@ template <int kLevels>
 void LookUp(const CellTables& t, const int32_t* levels, ChunkTables* chunk) {
   for (int i = 0; i < kChunk; i += kWordLanes) {
     const Ints level = LoadVector<Ints>(levels + i);
-    Floats mean = Floats{} + t.mean[0], sigma = Floats{} + t.sigma[0];
+    Floats base = Floats{} + t.base[0], mean = Floats{} + t.mean[0], sigma = Floats{} + t.sigma[0];
     Floats reach = Floats{} + t.reach[0], spread = Floats{} + t.spread[0];
 #pragma GCC unroll 16
     for (int l = 1; l < kLevels; ++l) {
+      base = level == l ? Floats{} + t.base[l] : base;
       mean = level == l ? Floats{} + t.mean[l] : mean;
       sigma = level == l ? Floats{} + t.sigma[l] : sigma;
       reach = level == l ? Floats{} + t.reach[l] : reach;
       spread = level == l ? Floats{} + t.spread[l] : spread;
     }
+    StoreVector(base, chunk->base + i);
     StoreVector(mean, chunk->mean + i);
     StoreVector(sigma, chunk->sigma + i);
     StoreVector(reach, chunk->reach + i);
@@ -86,7 +89,7 @@ void LookUp(const CellTables& t, const int32_t* levels, ChunkTables* chunk) {
   }
 }
 
-// Conductances of a chunk of cells, in place of their means.
+// Conductances of a chunk of cells but for their bases, in place of their means.
 void Deviate(const CellTables& t, const CellKeys& keys, const uint32_t* index, ChunkTables* chunk) {
   alignas(64) float z[kChunk];
   if (t.has_sigma) DrawNormals(keys.programming, index, chunk->reach, kChunk, z);
@@ -129,6 +132,7 @@ void AnalogChunks(const CellTables& tables, const CellKeys& keys, int64_t cells,
     for (int i = count; i < kChunk; ++i) numbers[i] = 0;
     LookUp<kLevels>(t, numbers, &chunk);
     Deviate(t, keys, index, &chunk);
+    for (int i = 0; t.has_base && i < kChunk; ++i) chunk.mean[i] += chunk.base[i];
     PutOnGrid(chunk.mean, t.hrs_levels, units);
     if (codes != nullptr) {
       for (int i = 0; i < count; ++i) numbers[i] = codes[first + i];
@@ -214,11 +218,6 @@ int BytePlanes(const int32_t* weights, int64_t count) {
   for (; planes < kMaxBytePlanes && (high > 127 * ones || low < -128 * ones); ++planes) ones = 256 * ones + 1;
   return planes;
 }
-
-constexpr PhysicsKernels kPhysics = {
-    StuckCodes, ApplyFaults, AnalogLevels, SeeThrough,       ReadBack,    AccumulateGrid,
-    BytePlanes, PackPlane<int32_t>, DrawEvents, DrawExponentials, DrawNormals,
-};
 
 }  // namespace
 }  // namespace rcompile

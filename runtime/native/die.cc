@@ -37,6 +37,7 @@ struct Key {
 };
 
 constexpr double kAny = 1e9;
+constexpr int64_t kMostDriven = 1 << 14;
 const Key kKeys[] = {
     {"sa0", &Die::sa0, 0, 1},
     {"sa1", &Die::sa1, 0, 1},
@@ -47,6 +48,7 @@ const Key kKeys[] = {
     {"wordline", &Die::wordline, 0, 1},
     {"bitline", &Die::bitline, 0, 1},
     {"crossbar", &Die::crossbar, 0, 1},
+    {"base", &Die::base, 0, kAny},
     {"mean", &Die::mean, 0, kAny},
     {"sigma", &Die::sigma, 0, kAny},
     {"reach", &Die::reach, 0, 1},
@@ -110,6 +112,7 @@ void CheckTogether(const Die& die) {
     throw Error("die: 'map' says which cells are stuck; leave out sa0, sa1, between, wordline, bitline and crossbar");
   }
   const std::tuple<const char*, size_t> lists[] = {
+      {"base", die.base.empty() ? die.mean.size() : die.base.size()},
       {"sigma", die.sigma.size()}, {"reach", die.reach.size()}, {"spread", die.spread.size()}};
   for (const auto& [name, size] : lists) {
     if (size == die.mean.size()) continue;
@@ -123,7 +126,7 @@ void CheckTogether(const Die& die) {
 
 auto DieKey(const Die& d) {
   return std::tie(d.mapped, d.seed, d.sa0, d.sa1, d.between, d.cluster_side, d.cluster_alpha, d.cluster_scale,
-                  d.wordline, d.bitline, d.crossbar, d.mean, d.sigma, d.reach, d.spread, d.wordline_drop,
+                  d.wordline, d.bitline, d.crossbar, d.base, d.mean, d.sigma, d.reach, d.spread, d.wordline_drop,
                   d.bitline_drop, d.gain, d.gain_sigma, d.offset, d.offset_sigma, d.cell_noise, d.noise, d.code_flip,
                   d.code_flip_bit, d.activation_flip, d.activation_flip_bit, d.maps);
 }
@@ -157,14 +160,21 @@ void CheckDie(const Die& die, const LayerConfig& config) {
   if (die.has_analog_cells() && die.mean.size() != levels) {
     fail("mean has " + std::to_string(die.mean.size()) + " numbers, but cells have " + std::to_string(levels) + " levels");
   }
-  // Not computed yet.
-  for (const auto& [name, is_on] : std::initializer_list<std::pair<const char*, bool>>{
-           {"gain", die.gain != 0 || die.gain_sigma > 0},
-           {"offset", die.offset != 0 || die.offset_sigma > 0},
-           {"noise", die.noise > 0 || die.cell_noise > 0},
-           {"code_flip", die.code_flip > 0},
-           {"activation_flip", die.activation_flip > 0}}) {
-    if (is_on) fail(std::string(name) + " is not supported yet");
+  if (config.adc_bits == 0) {
+    const char* name = die.has_gain() ? "gain" : die.has_offset() ? "offset" : die.code_flip > 0 ? "code_flip" : nullptr;
+    if (name != nullptr) fail(std::string(name) + " is not 0, but the layer's converters are ideal (adc_bits 0)");
+  } else if (die.code_flip > 0 && die.code_flip_bit >= config.adc_bits) {
+    fail("code_flip_bit " + std::to_string(die.code_flip_bit) + " is not below adc_bits " +
+         std::to_string(config.adc_bits));
+  }
+  if (die.activation_flip > 0 && die.activation_flip_bit >= config.input_bits) {
+    fail("activation_flip_bit " + std::to_string(die.activation_flip_bit) + " is not below input_bits " +
+         std::to_string(config.input_bits));
+  }
+  const int64_t driven = config.active_rows * config.top_digit();
+  if ((die.has_analog_cells() || die.reads_differ()) && driven > kMostDriven) {
+    fail("analog reads hold the sums of " + std::to_string(kMostDriven) + " wordlines times the largest digit, not of " +
+         std::to_string(driven));
   }
   if (die.between > 0 && config.cell_bits == 1) fail("between is above 0, but cells have no levels between two");
 }

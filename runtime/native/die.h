@@ -28,6 +28,7 @@ struct Die {
   double bitline = 0;
   double crossbar = 0;
   // By level; empty: cells hold their levels exactly.
+  std::vector<float> base;  // none: 0
   std::vector<float> mean;
   std::vector<float> sigma;
   std::vector<float> reach;
@@ -49,6 +50,11 @@ struct Die {
   bool has_stuck_cells() const { return sa0 > 0 || sa1 > 0 || between > 0 || has_lines(); }
   bool has_lines() const { return wordline > 0 || bitline > 0 || crossbar > 0; }
   bool has_analog_cells() const { return !mean.empty(); }
+  bool has_noise() const { return noise > 0 || cell_noise > 0; }  // every read is another draw
+  bool has_gain() const { return gain != 0 || gain_sigma > 0; }
+  bool has_offset() const { return offset != 0 || offset_sigma > 0; }
+  // A read is not what the sum of the cells' levels and the converter make it.
+  bool reads_differ() const { return has_noise() || has_gain() || has_offset() || code_flip > 0; }
   bool operator==(const Die& other) const;
 };
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ort_call.h"
-
 namespace rcompile {
 namespace {
 
@@ -23,12 +21,17 @@ class Folder {
   const Layer& layer_;
   const Combiner combiner_;
   const KernelTable& kernels_;
+  DieCells cells_;
+  const bool is_ideal_;      // the converter
+  const bool reads_differ_;  // so that nothing is linear
+  const bool analog_reads_;
+  const bool on_grid_;  // the linear part
   const bool can_prove_;
   std::shared_ptr<FoldedLayer> folded_;
-  DieCells cells_;
   LinearBuilder linear_;
   SerialBuilder single_;
   SerialBuilder voted_;
+  AnalogBuilder analog_;
   // Of the tile at hand:
   std::vector<uint32_t> sums_;
   std::vector<uint8_t> collapses_;
@@ -42,27 +45,39 @@ Vote VoteInReads(Combiner combiner) {
   return combiner == Combiner::kMedian ? Vote::kMedian : combiner == Combiner::kMean ? Vote::kMean : Vote::kNone;
 }
 
+std::shared_ptr<FoldedLayer> EmptyLayer(const LayerConfig& config, const Die& die, Combiner combiner,
+                                        const FoldOptions& options) {
+  const Vote vote = VoteInReads(combiner);
+  const SerialMode single(config, *options.kernels, Vote::kNone, options.force_bit_serial);
+  const SerialMode voted(config, *options.kernels, vote, true);
+  return std::make_shared<FoldedLayer>(single, voted, AnalogMode(config, die, vote, single));
+}
+
 Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const FoldOptions& options)
     : config_(layer.config()),
       arrays_(layer.arrays()),
       layer_(layer),
       combiner_(combiner),
       kernels_(*options.kernels),
-      can_prove_(config_.adc_step_levels == 1 && !options.force_bit_serial),
-      folded_(std::make_shared<FoldedLayer>(
-          SerialMode(config_, kernels_, Vote::kNone, options.force_bit_serial),
-          SerialMode(config_, kernels_, VoteInReads(combiner), true))),
       cells_(layer, die, combiner, kernels_),
-      linear_(layer, kernels_, cells_.analog()),
+      is_ideal_(config_.adc_bits == 0),
+      reads_differ_(die.reads_differ()),
+      analog_reads_(reads_differ_ || cells_.analog() || (is_ideal_ && combiner == Combiner::kMean)),
+      on_grid_(cells_.analog() && is_ideal_ && !reads_differ_),
+      can_prove_(config_.adc_step_levels == 1 && !options.force_bit_serial && !reads_differ_ &&
+                 (is_ideal_ || !cells_.analog())),
+      folded_(EmptyLayer(config_, die, combiner, options)),
+      linear_(layer, kernels_, on_grid_),
       single_(layer, folded_->single.mode),
       voted_(layer, folded_->voted.mode),
+      analog_(layer, folded_->analog.mode, die, kernels_),
       sums_(arrays_.cols),
       collapses_(arrays_.cols),
       votes_(arrays_.cols),
       is_linear_(arrays_.cols) {
-  if (cells_.analog() && (!can_prove_ || config_.adc_bits > 0 || VoteInReads(combiner) != Vote::kNone)) {
-    throw Error("crossbar layer '" + config_.name + "': reads of analog cells are not supported yet");
-  }
+  const bool in_levels = !is_ideal_ || !analog_reads_ || on_grid_;
+  folded_->flips = ActivationFlips(die, config_);
+  folded_->code_step = in_levels ? config_.adc_step_levels : 1. / kGrid;
 }
 
 std::shared_ptr<const FoldedLayer> Folder::Run() {
@@ -72,21 +87,22 @@ std::shared_ptr<const FoldedLayer> Folder::Run() {
   }
   folded_->single.plan = single_.Build(linear_.panels());
   folded_->voted.plan = voted_.Build(linear_.panels());
+  folded_->analog.plan = analog_.Build(linear_.panels());
   folded_->linear = linear_.Build();
   folded_->faults = cells_.faults();
   return folded_;
 }
 
-// Replicas that hold the same levels read the same codes, so that there is nothing to vote on.
+// Replicas that hold the same levels read the same codes, so that there is nothing to vote on, unless each read differs.
 void Folder::FindVotes(const RowBlock& block, int64_t tile, const TileCells& cells) {
   voted_columns_.clear();
   std::fill(votes_.begin(), votes_.end(), 0);
-  if (VoteInReads(combiner_) == Vote::kNone || cells.as_programmed) return;
+  if (VoteInReads(combiner_) == Vote::kNone || (cells.as_programmed && !reads_differ_)) return;
   const int32_t* bitlines = layer_.votes(tile).bitlines.data();
   for (const int replicas : layer_.votes(tile).replicas) {
     const bool alike = cells.analog != nullptr ? HoldAlike(cells.analog, arrays_.cols, block, bitlines, replicas)
                                                : HoldAlike(cells.levels, arrays_.cols, block, bitlines, replicas);
-    if (!alike) {
+    if (!alike || reads_differ_) {
       votes_[bitlines[0]] = 1;
       voted_columns_.insert(voted_columns_.end(), bitlines, bitlines + replicas);
     }
@@ -99,11 +115,16 @@ void Folder::FoldTile(int block_index, int64_t tile) {
   const TileCells cells = cells_.Load(block, tile);
   FindVotes(block, tile, cells);
   Prove(block, tile, cells.levels);
-  const bool all = folded_->single.mode.kind == ReadKind::kExcess;
+  const bool all = folded_->single.mode.kind == ReadKind::kExcess && !analog_reads_;
   for (int64_t col = 0; col < arrays_.cols; ++col) is_linear_[col] = !votes_[col] && (collapses_[col] || all);
   linear_.AddTile(block, tile, cells, is_linear_);
-  single_.AddTile(block_index, tile, single_columns_, cells.levels);
-  voted_.AddTile(block_index, tile, voted_columns_, cells.levels);
+  if (analog_reads_) {
+    analog_.AddTile(block_index, tile, single_columns_, cells);
+    analog_.AddTile(block_index, tile, voted_columns_, cells);
+  } else {
+    single_.AddTile(block_index, tile, single_columns_, cells.levels);
+    voted_.AddTile(block_index, tile, voted_columns_, cells.levels);
+  }
 }
 
 // No read of the row block can reach the ADC's full scale, whatever the levels.

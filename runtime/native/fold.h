@@ -6,7 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "activation_flips.h"
 #include "aligned_bytes.h"
+#include "analog.h"
 #include "bit_serial.h"
 #include "cells.h"
 #include "kernels.h"
@@ -21,13 +23,21 @@ struct SerialPart {
   SerialPlan plan;
 };
 
-struct FoldedLayer {
-  FoldedLayer(const SerialMode& single_mode, const SerialMode& voted_mode)
-      : single{single_mode, {}}, voted{voted_mode, {}} {}
+struct AnalogPart {
+  AnalogMode mode;
+  AnalogPlan plan;
+};
 
+struct FoldedLayer {
+  FoldedLayer(const SerialMode& single_mode, const SerialMode& voted_mode, const AnalogMode& analog_mode)
+      : single{single_mode, {}}, voted{voted_mode, {}}, analog{analog_mode, {}} {}
+
+  ActivationFlips flips;
   LinearPart linear;
+  double code_step = 1;  // of a read's code, in the linear part's units
   SerialPart single;
   SerialPart voted;       // vote groups whose replicas differ, if they vote in each read
+  AnalogPart analog;      // takes the place of both where sums of whole levels do not say what a read gives
   int64_t collapsed = 0;  // vote groups that passed the collapse proof
   FaultCount faults;
 };

@@ -75,13 +75,6 @@ enum class ReadKind {
   kStepped,  // floor((sum + leak) / step + 1/2), clipped
 };
 
-// What is made of the codes of a vote group's replicas in one read.
-enum class Vote {
-  kNone,  // there is one replica
-  kMedian,
-  kMean,
-};
-
 // One operation unit, read on one vector of bitlines or of vote groups for several input rows.
 struct SerialRead {
   ReadKind kind;  // not kExcess if there is a vote

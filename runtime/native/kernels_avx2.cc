@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
 #define RCOMPILE_VECTOR_BYTES 32
-#include "cells_kernel.h"
 #include "lanes_kernel.h"
+#include "physics_kernel.h"
 #include "voted_kernel.h"
 
 namespace rcompile {

@@ -1,5 +1,5 @@
 #define RCOMPILE_VECTOR_BYTES 16
-#include "cells_kernel.h"
+#include "physics_kernel.h"
 #include "voted_kernel.h"
 
 namespace rcompile {

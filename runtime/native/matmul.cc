@@ -56,6 +56,7 @@ class Product {
   const RowQuantization quantization_;
   const bool has_serial_;
   std::array<SerialInputs, 2> serial_;  // as Workspace::serial
+  AnalogInputs analog_;
 };
 
 Product::Product(const Layer& layer, const FoldedLayer& folded, const KernelTable& kernels, const MatMulArgs& args,
@@ -68,21 +69,25 @@ Product::Product(const Layer& layer, const FoldedLayer& folded, const KernelTabl
       workspace_(*workspace),
       code_stride_(CeilDiv(config_.inputs, 64) * 64),
       quantization_{config_.inputs, static_cast<float>(config_.input_max()), config_.input_scale},
-      has_serial_(!folded.single.plan.empty() || !folded.voted.plan.empty()),
+      has_serial_(!folded.single.plan.empty() || !folded.voted.plan.empty() || !folded.analog.plan.empty()),
       serial_{SerialInputs(layer, folded.single.mode, folded.single.plan),
-              SerialInputs(layer, folded.voted.mode, folded.voted.plan)} {}
+              SerialInputs(layer, folded.voted.mode, folded.voted.plan)},
+      analog_(layer, folded.analog.mode, folded.analog.plan) {}
 
 void Product::ReserveWorkspace() {
   workspace_.codes.Reserve(static_cast<size_t>(args_.rows * code_stride_));
   if (static_cast<int64_t>(workspace_.rows.size()) < args_.rows) workspace_.rows.resize(args_.rows);
   for (size_t part = 0; part < serial_.size(); ++part) serial_[part].Reserve(args_.rows, &workspace_.serial[part]);
+  analog_.Reserve(args_.rows, &workspace_.analog);
 }
 
 void Product::QuantizeRow(int64_t row) noexcept {
   int8_t* codes = reinterpret_cast<int8_t*>(workspace_.codes.data()) + row * code_stride_;
   workspace_.rows[row] = kernels_.quantize(quantization_, args_.x + row * config_.inputs, codes);
+  folded_.flips.Apply(codes, &workspace_.rows[row]);
   std::fill(codes + config_.inputs, codes + 4 * folded_.linear.quads, int8_t{0});
   for (SerialInputs& part : serial_) part.PackRow(row, codes);
+  analog_.PackRow(row, codes);
 }
 
 void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const int64_t* serial_codes,
@@ -107,7 +112,7 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
     kernels_.finish(epilogue, products[0]);
     return;
   }
-  const double step = config_.adc_step_levels;
+  const double step = folded_.code_step;
   WideTerms terms{};
   for (int plane = 1; plane < weights.planes; ++plane) terms.higher[plane - 1] = products[plane];
   terms.constant = linear.constant.empty() ? nullptr : linear.constant.data() + column;
@@ -120,7 +125,8 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
 }
 
 void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noexcept {
-  const bool serial = folded_.single.plan.HasPanel(panel) || folded_.voted.plan.HasPanel(panel);
+  const bool serial = folded_.single.plan.HasPanel(panel) || folded_.voted.plan.HasPanel(panel) ||
+                      folded_.analog.plan.HasPanel(panel);
   int64_t serial_codes[kSerialRows * kPanelWidth];
   int64_t serial_digital[kSerialRows * kPanelWidth];
   if (serial) {
@@ -129,6 +135,7 @@ void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noex
     for (const SerialInputs& part : serial_) {
       part.ReadPanel(kernels_, panel, first_row, static_cast<int>(rows), serial_codes, serial_digital);
     }
+    analog_.ReadPanel(kernels_, panel, first_row, static_cast<int>(rows), serial_codes, serial_digital);
   }
   const int64_t groups = CeilDiv(rows, kRowGroup);
   for (int64_t group = 0; group < groups; ++group) {

@@ -17,6 +17,7 @@ struct Workspace {
   AlignedBytes codes;  // [row][code_stride]
   std::vector<QuantizedRow> rows;
   std::array<SerialStorage, 2> serial;  // of a folded layer's single and voted part
+  AnalogStorage analog;
 };
 
 // Workspaces of concurrent runs.

@@ -8,7 +8,8 @@ namespace rcompile {
 
 // Levels that are no whole ones are integers in units of 1 / kGrid level.
 constexpr int kGrid = 1024;
-constexpr int kMaxLevels = 16;  // of a cell
+constexpr int kMaxLevels = 16;    // of a cell
+constexpr int kAnalogLanes = 16;  // bitlines read at once
 
 struct FaultCount {
   int64_t sa0 = 0;
@@ -41,10 +42,12 @@ struct StuckHash {
 // Conductance of the cells programmed to each level, in levels and with leakage (runtime/device.py, CellTables).
 struct CellTables {
   int levels;  // 2^cell_bits
+  float base[kMaxLevels];
   float mean[kMaxLevels];
   float sigma[kMaxLevels];
   float reach[kMaxLevels];
   float spread[kMaxLevels];
+  bool has_base;
   bool has_sigma;
   bool has_spread;
   double hrs_levels;
@@ -63,6 +66,63 @@ struct Wires {
 struct CellKeys {
   WordKey programming;
   WordKey spread;
+};
+
+// What is made of the codes of a vote group's replicas in one read.
+enum class Vote {
+  kNone,  // there is one replica
+  kMedian,
+  kMean,
+};
+
+// How a current becomes a code.
+enum class Conversion {
+  kWhole,  // floor(current + 1/2), clipped: a step of one level, and no gain or offset
+  kAny,    // floor((current * gain + offset) / step + 1/2), clipped
+  kNone,   // an ideal converter: the current without its leakage, in units of the grid
+};
+
+// One operation unit, read on kAnalogLanes bitlines or vote groups of one tile for several input rows.
+struct AnalogRead {
+  Conversion conversion;
+  Vote vote;
+  int rows;
+  int wordlines;
+  int replicas;
+  const int16_t* levels;   // [driven wordline][lane], of replica 0
+  int64_t replica_stride;  // from one replica's levels to the next one's
+  const uint8_t* x;        // [row][plane][bit][group of 4 wordlines]: pattern of the digits' bits, times kPatternScale
+  int64_t x_stride;
+  int64_t x_bit_stride;
+  int dac_bits;
+  const uint16_t* planes;  // per row: the set of planes to read
+  int64_t planes_stride;
+  const uint16_t* populations;  // [row][plane]: sum of the digits
+  int64_t population_stride;
+  const int32_t* plane_weight;
+  // By population:
+  const int32_t* bias;  // leakage and a half, in units of the grid; kWhole
+  const double* leak;   // kAny
+  const double* noise;  // standard deviation in units of the grid; null: none
+  // By [replica][lane]:
+  const uint32_t* bitline;  // in its crossbar
+  const double* gain;       // kAny
+  const double* offset;     // kAny
+  // A read's number in its tile is first_counter + plane * plane_counters + bitline; the keys are by row.
+  uint32_t first_counter;
+  uint32_t plane_counters;
+  const WordKey* noise_keys;
+  const WordKey* flip_keys;
+  WordRange flip;  // of codes
+  int flip_bit;    // -1: any
+  int adc_bits;
+  double step;
+  int32_t code_max;
+  // By lane: where its codes are added, [row][kPanelWidth], times the weight; 0: no bitline in the lane.
+  const uint8_t* column;
+  const int32_t* weight;
+  bool is_run;  // columns are consecutive
+  int64_t* codes;
 };
 
 struct DrivenRows;
@@ -94,6 +154,7 @@ struct PhysicsKernels {
   void (*exponentials)(WordKey, int count, float* drawn);  // standard ones, of words 0 .. count - 1
   // Standard normal numbers; reach[i]: erf(k / sqrt(2)) cuts them off at +-k.
   void (*normals)(WordKey, const uint32_t* index, const float* reach, int count, float* z);
+  void (*read)(const AnalogRead&);
 };
 
 }  // namespace rcompile

@@ -117,7 +117,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(data=st.data(), target=targets(), sa0=RATES, sa1=RATES, **SHAPES)
 def test_stuck_cells(data, target, sa0, sa1, inputs, outputs, rows, seed) -> None:
     """Clusters, lines, wear and levels between: the products and the counts."""
@@ -125,7 +125,7 @@ def test_stuck_cells(data, target, sa0, sa1, inputs, outputs, rows, seed) -> Non
     check(target, rows_of(seed, rows, inputs), outputs, seed, die, "none")
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(data=st.data(), target=targets(), combiner=st.sampled_from(COMBINERS), **SHAPES)
 def test_analog_cells_behind_ideal_converters(data, target, combiner, inputs, outputs, rows, seed) -> None:
     """Exact weights on the grid, but for votes."""
@@ -134,7 +134,7 @@ def test_analog_cells_behind_ideal_converters(data, target, combiner, inputs, ou
     check(target, rows_of(seed, rows, inputs), outputs, seed, die, combiner)
 
 
-@settings(max_examples=80)
+@settings(max_examples=24)
 @given(
     data=st.data(),
     target=targets(),

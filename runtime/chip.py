@@ -16,7 +16,7 @@ from rcompile.target import Target
 from runtime.device import Devices
 from runtime.dies import Die, MeasuredDie
 from runtime.faults import Fault, apply_faults
-from runtime.randomness import Purpose, exponential, normal, row_digests, row_key, threshold, tile_key, words
+from runtime.randomness import U64, Purpose, exponential, normal, row_digests, row_keys, threshold, tile_key, words
 
 F64 = npt.NDArray[np.float64]
 # Conductances that are no whole levels are held on a grid of 2^-10 level, in 16 bits.
@@ -102,7 +102,7 @@ class Reading:
         """The noise of one plane's reads on some bitlines of an operation unit: float64 [M, bitlines]. digests: of the M rows. popcount: [M, 1]."""
         devices, index = self.devices, (unit * planes + plane) * self.gain.shape[1] + cols
         key = tile_key(self.seed, Purpose.READ_NOISE, self.first_tile + tile)
-        z = np.stack([normal(words(row_key(key, digest), index)) for digest in digests]).astype(np.float64)
+        z = normal(words(row_keys(key, digests), index)).astype(np.float64)
         variance = devices.noise * devices.noise + popcount * (devices.cell_noise * devices.cell_noise)
         return on_grid(np.sqrt(variance) * z)
 
@@ -112,17 +112,12 @@ class Reading:
         """The codes [M, bitlines] of one plane's reads after soft errors."""
         index = (unit * planes + plane) * self.gain.shape[1] + cols
         key = tile_key(self.seed, Purpose.CODE_FLIP, self.first_tile + tile)
-        flips = np.stack(
-            [
-                bit_flips(row_key(key, digest), index, self.devices.code_flip, self.devices.code_flip_bit, adc_bits)
-                for digest in digests
-            ]
-        )
+        flips = bit_flips(row_keys(key, digests), index, self.devices.code_flip, self.devices.code_flip_bit, adc_bits)
         return (codes.astype(np.int64) ^ flips).astype(np.float64)
 
 
-def bit_flips(key: int, index: I64, rate: float, bit: int, bits: int) -> I64:
-    """What to XOR with the word at each index (below 2^31): one bit where an error strikes, 0 elsewhere: int64, as index. bit: -1 for any."""
+def bit_flips(key: int | U64, index: I64, rate: float, bit: int, bits: int) -> I64:
+    """What to XOR with the word at each index (below 2^31): one bit where an error strikes, 0 elsewhere: int64, as key and index broadcast. bit: -1 for any."""
     struck = words(key, index).astype(np.int64) < threshold(rate)
     which = words(key, index ^ (1 << 31)).astype(np.int64) * bits >> 32 if bit < 0 else bit
     return np.where(struck, np.int64(1) << which, 0)
@@ -149,8 +144,9 @@ def flipped_activations(codes: I64, devices: Devices, seed: int, first_tile: int
         return codes
     key, index = tile_key(seed, Purpose.ACTIVATION, first_tile), np.arange(codes.shape[1])
     mask = (1 << input_bits) - 1
-    rows = [bit_flips(row_key(key, digest), index, devices.activation_flip, devices.activation_flip_bit, input_bits) for digest in row_digests(codes)]  # fmt: skip
-    flipped = (codes & mask) ^ np.stack(rows) if rows else codes
+    keys = row_keys(key, row_digests(codes))
+    flips = bit_flips(keys, index, devices.activation_flip, devices.activation_flip_bit, input_bits)
+    flipped = (codes & mask) ^ flips
     signed = (flipped ^ (1 << (input_bits - 1))) - (1 << (input_bits - 1))
     return np.maximum(signed, 1 - (1 << (input_bits - 1)))
 

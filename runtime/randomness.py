@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
 F32 = npt.NDArray[np.float32]
 
 _MASK = (1 << 64) - 1
@@ -56,9 +57,10 @@ def tile_key(seed: int, purpose: Purpose, tile: int) -> int:
     return mix64(of_purpose ^ mix64((tile + 0x9E3779B97F4A7C15) & _MASK))
 
 
-def row_key(key: int, digest: int) -> int:
-    """The key of one row of inputs, by its digest, from a tile's key."""
-    return mix64(key ^ mix64((digest + 0x9E3779B97F4A7C15) & _MASK))
+def row_keys(key: int, digests: list[int]) -> U64:
+    """The keys of rows of inputs, by their digests, from a tile's key: uint64 [M, 1]."""
+    keys = [mix64(key ^ mix64((digest + 0x9E3779B97F4A7C15) & _MASK)) for digest in digests]
+    return np.array(keys, np.uint64)[:, None]
 
 
 def row_digests(codes: npt.NDArray[np.int64]) -> list[int]:
@@ -74,9 +76,10 @@ def row_digests(codes: npt.NDArray[np.int64]) -> list[int]:
     return digests
 
 
-def words(key: int, index: npt.NDArray[np.integer]) -> U32:
-    """The 32-bit word at each index below 2^32: uint32, same shape."""
-    low, high = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
+def words(key: int | U64, index: npt.NDArray[np.integer]) -> U32:
+    """The 32-bit word at each index below 2^32: uint32, the shape of key and index broadcast."""
+    keys = np.asarray(key, np.uint64)
+    low, high = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32)
     return _mix32(_mix32(index.astype(np.uint32) ^ low) ^ high)
 
 

@@ -186,7 +186,7 @@ def test_each_effect_on_shipped_targets(effects: Effects, name: str, combiner: s
 def test_more_rows_than_are_read_at_once() -> None:
     effects = Effects(variation=Variation(), read_noise=ReadNoise(), adc_error=AdcError())
     for combiner in ("none", "median"):
-        check(changed_target("reram64x64-slc"), rows_of(3, 131, 30), 3, 4, runtime.Die(7, 0, 0.01, effects), combiner)
+        check(changed_target("reram128x128"), rows_of(3, 131, 20), 3, 4, runtime.Die(7, 0, 0.01, effects), combiner)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])

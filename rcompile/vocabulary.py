@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Encoding = Literal["offset", "differential"]
+EncodingName = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
 InputScale = Literal["dynamic", "static"]
 VotingCombiner = Literal["cell", "median", "mean", "select"]

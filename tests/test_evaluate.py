@@ -11,7 +11,7 @@ import pytest
 from small_models import tiny_classifier, write_sentences
 
 import runtime
-from rcompile import compile_model
+from rcompile import CompileOptions, compile_model
 from rcompile.errors import BadInputError, UsageError
 from rcompile.onnx_in.text import TextEncoder, session_inputs
 from runtime.scoring.glue import TASKS, load_examples
@@ -76,7 +76,7 @@ def test_parquet(bundle: Path, data: Path, tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_its_source_has_no_fp32_score(classifier_onnx: Path, data: Path, tmp_path: Path) -> None:
-    compile_model(classifier_onnx, "reram128x128", tmp_path / "lean", keep_source=False)
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "lean", CompileOptions(keep_source=False))
     assert runtime.evaluate(tmp_path / "lean", "sst2", data=data).source is None
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 from small_models import changed_target, linear_model
 
-from rcompile import compile_model
+from rcompile import CompileOptions, compile_model
 from rcompile.bundle.reader import Bundle, diff
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError
@@ -38,7 +38,7 @@ def test_unpack_inverts_pack(bits: int, leading: list[int], cols: int, seed: int
 def compiled(folder: Path, cell_bits: int, pack_cells: bool, name: str = "bundle") -> Bundle:
     target = changed_target("ideal128x128", crossbar={"cols": COLS}, cell={"bits": cell_bits})
     model = linear_model(folder / "linear.onnx")
-    compile_model(model, target, folder / name, pack_cells=pack_cells)
+    compile_model(model, target, folder / name, CompileOptions(pack_cells=pack_cells))
     return Bundle.open(folder / name)
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from small_models import changed_target, save_model
 
 import runtime
-from rcompile import compile_model
+from rcompile import CompileOptions, compile_model
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
 from runtime.ort.library import PROVIDER, device
@@ -392,7 +392,7 @@ def test_the_provider_itself_refuses_damaged_packed_cells(cell_bits: int, linear
     from safetensors.numpy import load_file, save_file
 
     target = changed_target("ideal128x128", crossbar={"cols": 33}, cell={"bits": cell_bits})
-    compile_model(linear_onnx, target, tmp_path / "bundle", pack_cells=True)
+    compile_model(linear_onnx, target, tmp_path / "bundle", CompileOptions(pack_cells=True))
     path = tmp_path / "bundle" / "tiles" / "proj.safetensors"
     tensors = {k: v.copy() for k, v in load_file(path).items()}
     damage, message = HOSTILE_PACKED[cell_bits]
@@ -438,7 +438,7 @@ def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
 
 def test_the_provider_itself_refuses_cells_that_are_packed_otherwise(linear_onnx: Path, tmp_path: Path) -> None:
     target = changed_target("ideal128x128", cell={"bits": 4})
-    compile_model(linear_onnx, target, tmp_path / "bundle", pack_cells=True)
+    compile_model(linear_onnx, target, tmp_path / "bundle", CompileOptions(pack_cells=True))
     set_attribute(tmp_path / "bundle", "cell_bits", 2)
     with pytest.raises(Exception, match="stored_bits is 4, neither 8 nor 2, as cells of 2 bits are packed"):
         plain_session(tmp_path / "bundle")

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import load_file
 
-from rcompile.bundle.host_graph import NODE_TENSORS, CrossbarNode, TensorSpan, node_attributes, read_host, tensor_spans
+from rcompile.bundle.host_graph import NODE_TENSORS, CrossbarNode, NodeFormat, TensorSpan, read_host, tensor_spans
 from rcompile.bundle.manifest import MODEL, LayerEntry, Manifest, NodeEntry, read_manifest
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError, UsageError
@@ -91,7 +91,7 @@ class Bundle:
             tensors["levels"] = unpack(tensors["levels"], cols, stored_bits)
         except ValueError as error:
             raise DamagedError(self, f"levels of '{entry.file}': {error}") from None
-        tiles = Tiles.from_tensors(tensors)
+        tiles = Tiles.from_tensors(tensors, entry.encoding)
         too_sparse = entry.inputs * entry.outputs > max(tiles.levels.size, 1) * MAX_SPARSITY
         if tiles.placement.tiles != entry.tiles or too_sparse:
             raise DamagedError(self, f"the size of layer '{entry.name}' is not that of '{entry.file}'")
@@ -207,16 +207,9 @@ class Bundle:
         reads = (
             [] if node.tensors == tensors else [f"node '{node.name}' does not read the images of layer '{entry.name}'"]
         )
-        target = self.manifest.target
-        attributes = node_attributes(
-            entry.name,
-            entry.inputs,
-            entry.outputs,
-            entry.first_tile,
-            target,
-            self.manifest.options,
-            listed.input_scale,
-        )
+        manifest = self.manifest
+        node_format = NodeFormat(manifest.target, manifest.stored_bits, manifest.combiner)
+        attributes = node_format.attributes(entry, listed)
         differing = [
             f"node '{node.name}' has {key} = {node.attributes.get(key)}, not {attributes.get(key)}"
             for key in sorted(attributes.keys() | node.attributes.keys())
@@ -226,7 +219,9 @@ class Bundle:
 
 
 def _same(found: object, expected: object) -> bool:
-    """Equal as an ONNX attribute holds them: its floats are 32-bit."""
+    """Equal as an ONNX attribute holds them: its floats are 32-bit, its lists are lists."""
+    if isinstance(expected, tuple):
+        return found is not None and list(found) == list(expected)  # type: ignore[call-overload]
     if isinstance(found, float) and isinstance(expected, float):
         return np.float32(found) == np.float32(expected)
     return found == expected

@@ -79,7 +79,7 @@ def evaluate(
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
     from rcompile.cli.show_evaluation import print_evaluation
-    from rcompile.hardware.effect_rules import with_effects
+    from rcompile.hardware.changes import with_effects
     from runtime.die.dies import chosen_dies
     from runtime.scoring.evaluation import evaluate as run
 

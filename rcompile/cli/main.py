@@ -121,26 +121,29 @@ def compile(
     """Compile MODEL (ONNX) into a bundle of conductance images."""
     from rcompile.cli import show
     from rcompile.hardware.target_file import load_target
-    from rcompile.pipeline import compile_model
-    from rcompile.protection.protect import Guard
+    from rcompile.options import CompileOptions
+    from rcompile.pipeline import compile_model, rehearse
 
     if dry_run and stop_after:
         raise click.UsageError("--dry-run is --stop-after encode: give one of them.")
+    options = CompileOptions(
+        keep_on_host=keep_on_host,
+        keep_source=not no_source,
+        pack_cells=pack_cells,
+        protect=protect,
+        combiner=combiner,
+        sa0=sa0,
+        sa1=sa1,
+        allow_extra_crossbars=allow_extra_crossbars,
+    )
+    hardware = load_target(target, changes)
     with progress_bar(quiet) as progress:
-        stop: Any = stop_after or ("encode" if dry_run else "emit")
-        result = compile_model(
-            model,
-            load_target(target, changes),
-            out,
-            calibrate_with=samples,
-            keep_on_host=keep_on_host,
-            keep_source=not no_source,
-            guard=Guard(protect, combiner, sa0, sa1, allow_extra_crossbars),
-            pack_cells=pack_cells,
-            force=force,
-            stop_after=stop,
-            progress=progress,
-        )
+        if dry_run or stop_after not in (None, "emit"):
+            result = rehearse(
+                model, hardware, options, samples=samples, stop_after=stop_after or "encode", progress=progress
+            )
+        else:
+            result = compile_model(model, hardware, out, options, samples=samples, force=force, progress=progress)
     if as_json:
         click.echo(show.to_json(show.compiled_summary(result)))
     elif not quiet:

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from rcompile.bundle.manifest import LedgerRow, Manifest
 from rcompile.bundle.reader import Bundle, Difference, Layer
-from rcompile.hardware.effect_rules import DescribedEffect
-from rcompile.hardware.target import Target, describe
+from rcompile.hardware.describe import DescribedEffect, describe
+from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Tiles
 from rcompile.pipeline import Compiled
 
@@ -141,7 +141,8 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "target": manifest.target.name,
         "source": manifest.source,
         "options": manifest.options,
-        "passes": manifest.passes,
+        "input_scale": manifest.input_scale,
+        "combiner": manifest.combiner,
         "stored_bits": manifest.stored_bits,
         "protection": manifest.protection,
         "layers": manifest.layers,
@@ -158,9 +159,9 @@ def _ledger_cells(row: LedgerRow) -> tuple[str, ...]:
 def _protection_line(manifest: Manifest) -> str:
     protection, options = manifest.protection, manifest.options
     assert protection is not None
-    text = f"protected: {options.protect}, voting by {options.combiner}"
+    text = f"protected: {options.protect}, voting by {manifest.combiner}"
     if protection.predicted_error is not None:
-        rates = f"SA0 {options.guard_sa0:.3%}, SA1 {options.guard_sa1:.3%}"
+        rates = f"SA0 {protection.sa0:.3%}, SA1 {protection.sa1:.3%}"
         text += f"; predicted error of an output {100 * protection.predicted_error**0.5:.1f} % at {rates}"
     return text
 
@@ -169,7 +170,7 @@ def print_bundle(bundle: Bundle, console: Console) -> None:
     """A bundle, layer by layer."""
     manifest = bundle.manifest
     console.print(
-        f"{bundle.folder}: {manifest.source.name} for {manifest.target.name}, {manifest.options.input_scale} input scales",
+        f"{bundle.folder}: {manifest.source.name} for {manifest.target.name}, {manifest.input_scale} input scales",
         highlight=False,
     )
     columns = ("layer", "inputs", "outputs", "first tile", "crossbars dense", "pruned", "as compiled", "cells used")

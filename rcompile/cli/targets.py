@@ -31,7 +31,7 @@ def list_targets(as_json: bool) -> None:
 def list_effects(as_json: bool) -> None:
     """What a die may do beyond the ideal read: each effect's keys, with unit, default, meaning and source."""
     from rcompile.cli import show
-    from rcompile.hardware.effect_rules import described_effects
+    from rcompile.hardware.describe import described_effects
 
     rows = described_effects()
     if as_json:
@@ -63,5 +63,5 @@ def check_target(target: str) -> None:
 
     loaded = load_target(target)
     click.echo(
-        f"{loaded.name}: valid; {loaded.bitlines_per_output} bitlines an output, a level-0 cell leaks {loaded.hrs_levels:.4f} levels"
+        f"{loaded.name}: valid; weights in digits {loaded.encoding}, a level-0 cell leaks {loaded.hrs_levels:.4f} levels"
     )

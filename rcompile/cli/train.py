@@ -83,7 +83,7 @@ FORCE = force_option("directory")
     default=0,
     show_default=True,
     metavar="SLICES",
-    help="Top slices that --fault-rate spares, as replicas would.",
+    help="Largest digits that --fault-rate spares, as replicas would.",
 )
 @click.option("--new-head", is_flag=True, help="Start with a fresh classification head; with --keep 1.")
 @THREADS

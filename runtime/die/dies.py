@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from rcompile.bundle.manifest import LayerEntry
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UsageError
-from rcompile.hardware.effects import Effects
-from rcompile.hardware.target import Target, check_rates
-from rcompile.layout.normal_form import U8
+from rcompile.hardware.changes import check_effects
+from rcompile.hardware.effects.table import Effects
+from rcompile.hardware.physics import Physics, physics_of
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import I32, U8
 from rcompile.layout.packing import pack
+from rcompile.options import check_rates
 from runtime.die.faults import Fault, fault_map
-from runtime.die.physics import Devices, devices
 
 NO_EFFECTS = Effects()
 # Of these a measured die knows better.
@@ -43,18 +44,16 @@ class Die:
         _check_seed(self.seed)
         check_rates(self.sa0, self.sa1)
 
-    def devices(self, target: Target) -> Devices:
-        """The die's physics in numbers."""
-        return devices(self.effects, target, self.sa0, self.sa1)
+    def physics(self, target: Target) -> Physics:
+        """The die's physics in numbers. Raises UsageError for effects that contradict the target."""
+        return _physics(self.effects, target, self.sa0, self.sa1)
 
-    def faults(self, entry: LayerEntry, target: Target) -> U8:
-        """The fault of each cell of a layer: u8 [T, rows, cols] of `Fault`."""
-        found, array = self.devices(target), target.crossbar
-        maps = [
-            fault_map(found, self.seed, entry.first_tile + t, array.rows, array.cols, target.top_level)
-            for t in range(entry.tiles)
-        ]
-        return np.stack(maps)
+    def faults(self, layer: str, crossbars: I32, target: Target) -> U8:
+        """The fault of each cell of a layer whose tiles are on these crossbars: u8 [T, rows, cols] of `Fault`."""
+        found, array = self.physics(target), target.crossbar
+        return np.stack(
+            [fault_map(found, self.seed, int(x), array.rows, array.cols, target.top_level) for x in crossbars]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +74,19 @@ class MeasuredDie:
                 f"a measured die's stuck cells are those of its map: turn off {', '.join(sticking)} (`--effect none` turns off all effects)."
             )
 
-    def devices(self, target: Target) -> Devices:
-        """The die's physics in numbers."""
-        return devices(self.effects, target)
+    def physics(self, target: Target) -> Physics:
+        """The die's physics in numbers. Raises UsageError for effects that contradict the target."""
+        return _physics(self.effects, target)
 
-    def faults(self, entry: LayerEntry, target: Target) -> U8:
+    def faults(self, layer: str, crossbars: I32, target: Target) -> U8:
         """The fault of each cell of a layer: u8 [T, rows, cols] of `Fault`."""
-        shape = (entry.tiles, target.crossbar.rows, target.crossbar.cols)
-        return self.maps.get(entry.name, np.zeros(shape, np.uint8))
+        return self.maps.get(layer, np.zeros((len(crossbars), target.crossbar.rows, target.crossbar.cols), np.uint8))
+
+
+def _physics(effects: Effects, target: Target, sa0: float = 0.0, sa1: float = 0.0) -> Physics:
+    changed = target.model_copy(update={"effects": effects})
+    check_effects(changed)
+    return physics_of(changed, sa0, sa1)
 
 
 def _check_seed(seed: int) -> None:
@@ -145,7 +149,7 @@ def chosen_dies(
     virtual = [Die(seed, *rates, chosen) for seed in seeds or ([0] if given or (asked and not maps) else [])]
     dies: list[Die | MeasuredDie] = [*virtual, *(read_die(path, bundle, chosen) for path in maps)]
     for die in dies:
-        die.devices(target)  # says now what does not fit
+        die.physics(target)  # says now what does not fit
     return dies
 
 
@@ -154,7 +158,7 @@ def die_options(die: Die | MeasuredDie | None, target: Target) -> dict[str, str]
     if die is None:
         return {"rcompile.die": "clean"}
     kind = "map," if isinstance(die, MeasuredDie) else ""
-    physics = die.devices(target).text()
+    physics = die.physics(target).text()
     options = {"rcompile.die": f"{kind}seed={die.seed}" + ("," + physics if physics else "")}
     if isinstance(die, MeasuredDie):
         options |= {f"rcompile.fault_map.{name}": _packed(faults, target) for name, faults in die.maps.items()}

@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError
-from rcompile.hardware.effects import Effects
+from rcompile.hardware.effects.table import Effects
 from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
 from rcompile.vocabulary import Combiner
 from runtime.die.dies import Die, MeasuredDie
@@ -106,7 +106,7 @@ def evaluate(
         examples=len(examples.labels),
         data=examples.origin,
         target=opened.manifest.target.name,
-        combiner=combiner or opened.manifest.options.combiner,
+        combiner=combiner or opened.manifest.combiner,
         source=None if source is None else _mean(source),
         int8=None if quantized is None else _mean(quantized),
         clean=_mean(clean),

@@ -102,7 +102,7 @@ def test_static_scales_from_sentences_and_arrays(classifier_onnx: Path, tmp_path
     (tmp_path / "samples.txt").write_text("w1 w2 w3\nw4 w5\n")
     assert compile_to(tmp_path / "a", classifier_onnx, "--calibrate", tmp_path / "samples.txt").exit_code == OK
     manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
-    assert manifest["options"]["input_scale"] == "static"
+    assert manifest["input_scale"] == "static"
     assert all(layer["nodes"][0]["input_scale"] > 0 for layer in manifest["layers"])
     table = numpy_helper.to_array(onnx.load(classifier_onnx).graph.initializer[0])
     # Words w1 .. w5 are tokens 5 .. 9; the first layer's input is their embedding, padding (token 0) included.

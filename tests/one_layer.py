@@ -172,15 +172,9 @@ def expected(
     (entry,) = bundle.manifest.layers
     layer, manifest = bundle.layer(entry), bundle.manifest
     bias = layer.biases[entry.nodes[0].bias]
+    scaling = reference.Scaling(layer.weight_scale, bias, input_scale)
     return reference.linear(
-        x,
-        layer_on(bundle, die),
-        layer.tiles,
-        layer.weight_scale,
-        bias,
-        manifest.target,
-        input_scale,
-        combiner or manifest.combiner,
+        x, on_die(die, layer, manifest.target), layer.tiles, scaling, manifest.target, combiner or manifest.combiner
     )
 
 

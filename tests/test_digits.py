@@ -17,7 +17,7 @@ from rcompile.hardware.changes import with_effects
 from rcompile.hardware.encoding import Encoding, differential_encoding, offset_encoding
 from rcompile.layout.normal_form import decode
 from runtime.die.layers import on_die
-from runtime.product.reference import linear
+from runtime.product.reference import Scaling, linear
 
 # Of a layer of 200 inputs and 70 outputs, on every target that ships, under every scheme: weights, images and outputs as they were when encodings
 # were slices and polarities.
@@ -58,7 +58,7 @@ def test_shipped_targets_compute_what_they_always_did(case: str, tmp_path: Path)
     for effect, expected in wanted.items():
         die = runtime.Die(7, 0.01, 0.02, with_effects(target, EFFECTS[effect]).effects)
         on, combiner = on_die(die, layer, target), bundle.manifest.combiner
-        y = linear(x, on, tiles, layer.weight_scale, bias, target, combiner=combiner)
+        y = linear(x, on, tiles, Scaling(layer.weight_scale, bias), target, combiner)
         assert digest(y) == expected, effect
         (native,) = runtime.load(bundle, die).run(None, {"x": x})
         assert digest(native) == expected, effect

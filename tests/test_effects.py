@@ -19,7 +19,7 @@ from runtime.die.cells import actual_levels, analog_levels, read_back, with_wire
 from runtime.die.faults import Fault, fault_map
 from runtime.die.flips import bit_flips
 from runtime.die.randomness import Purpose, crossbar_key, exponential, logarithm, normal, words
-from runtime.die.reads import Reading, reading_of
+from runtime.die.reads import Reading, Where, reading_of
 from runtime.die.wires import effective_conductance
 
 IDEAL = changed_target("ideal128x128")
@@ -158,7 +158,7 @@ def test_read_noise_has_the_variance_asked_for() -> None:
     assert isinstance(reading, Reading)
     for driven in (0, 16, 100):
         popcount = np.full((400, 1), driven)
-        noise = reading.noise_levels(list(range(400)), 2, 8, 0, 1, np.arange(128), popcount)
+        noise = reading.noise_levels(Where(list(range(400)), 2, 8, 0, 1, np.arange(128)), popcount)
         expected = math.sqrt(0.8**2 + driven * (0.05 * 3) ** 2)
         assert noise.std() == pytest.approx(expected, rel=0.02)
         assert abs(noise.mean()) < 5 * expected / math.sqrt(noise.size)

@@ -18,7 +18,7 @@ from rcompile.layout.normal_form import Placement, Tiles
 from runtime.die.cells import with_wires
 from runtime.die.layers import LayerOnDie
 from runtime.die.wires import effective_conductance
-from runtime.product.reference import converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
+from runtime.product.reference import Scaling, converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
 
 FOLDER = Path(os.environ.get("RCOMPILE_GOLDEN_DIR") or Path(__file__).parent / "golden")
 CASES = json.loads((FOLDER / "index.json").read_text())["cases"]
@@ -109,7 +109,7 @@ def test_the_hardware_model_agrees(case: dict) -> None:
     tiles, cells = normal_form(case, levels)
     target = hardware(case, cells.shape[2])
     x, (inputs, outputs) = arrays["x"].astype(np.int64), levels.shape[2:]
-    y = matmul_codes(x, cells, tiles, target, inputs, outputs)
+    y = matmul_codes(x, cells, tiles, target, outputs)
     if "y_int" in arrays:
         np.testing.assert_array_equal(y, arrays["y_int"])
     else:
@@ -129,7 +129,7 @@ def check_floats(arrays: dict, tiles: Tiles, cells: np.ndarray, target: Target) 
     np.testing.assert_array_equal(codes, arrays["x"])
     np.testing.assert_array_equal(np.rint(arrays["w_float"] / arrays["s_w"]), arrays["w"])
     weight_scale, bias = arrays["s_w"].astype(np.float32), arrays["bias"].astype(np.float32)
-    y = linear(x_float, LayerOnDie(cells), tiles, weight_scale, bias, target, scale)
+    y = linear(x_float, LayerOnDie(cells), tiles, Scaling(weight_scale, bias, scale), target)
     np.testing.assert_allclose(y, arrays["y_float"], rtol=0, atol=1e-6 * np.abs(arrays["y_float"]).max())
     exact = arrays["y_int"] * (scale * arrays["s_w"]) + arrays["bias"]
     np.testing.assert_allclose(exact, arrays["y_float"], rtol=0, atol=1e-9 * np.abs(exact).max())

@@ -14,7 +14,7 @@ from rcompile.hardware.physics import Physics
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Placement, Tiles
 from runtime.die.flips import flipped_activations
-from runtime.die.reads import Reading, reading_of
+from runtime.die.reads import Reading, Where, reading_of
 from runtime.product.reference import matmul_codes
 
 ROWS, COLS, INPUTS, OUTPUTS = 6, 16, 11, 3
@@ -30,11 +30,11 @@ class Chosen:
         self.flip = rng.integers(0, 3, (planes, units, tiles, COLS))
         self.physics = SimpleNamespace(has_noise=noisy, code_flip=float(flips))
 
-    def noise_levels(self, digests, plane, planes, unit, tile, cols, popcount):  # type: ignore[no-untyped-def]
-        return np.tile(self.noise[plane, unit, tile, cols], (len(digests), 1))
+    def noise_levels(self, where: Where, population: np.ndarray) -> np.ndarray:
+        return np.tile(self.noise[where.plane, where.unit, where.tile, where.cols], (len(where.digests), 1))
 
-    def flipped(self, codes, digests, plane, planes, unit, tile, cols, adc_bits):  # type: ignore[no-untyped-def]
-        return codes.astype(int) ^ self.flip[plane, unit, tile, cols]
+    def flipped(self, codes: np.ndarray, where: Where, adc_bits: int) -> np.ndarray:
+        return codes.astype(int) ^ self.flip[where.plane, where.unit, where.tile, where.cols]
 
 
 def layer(rng: np.random.Generator, encoding: Encoding, target: Target) -> Tiles:
@@ -114,7 +114,7 @@ def test_the_reference_reads_as_plain_loops_do(seed, encoding, coding, active, s
     cells = tiles.levels + rng.integers(-900, 900, tiles.levels.shape) / 1024 if analog else tiles.levels
     chosen = Chosen(seed, 2, 8, 6, noisy, flips)
     codes = rng.integers(-7, 8, (2, INPUTS))
-    found = matmul_codes(codes, cells, tiles, target, INPUTS, OUTPUTS, reading=chosen)  # type: ignore[arg-type]
+    found = matmul_codes(codes, cells, tiles, target, OUTPUTS, reading=chosen)  # type: ignore[arg-type]
     for row, y in zip(codes.tolist(), found, strict=True):
         np.testing.assert_allclose(y, by_hand(row, cells, tiles, target, chosen), rtol=1e-12, atol=1e-9)
 
@@ -140,7 +140,7 @@ def test_draws_belong_to_their_read_and_their_row() -> None:
     cols, pop = np.arange(32), np.ones((2, 1), np.int64)
 
     def noise(digests: list[int], plane: int, unit: int, tile: int) -> np.ndarray:
-        return reading.noise_levels(digests, plane, 8, unit, tile, cols, pop)[-1]
+        return reading.noise_levels(Where(digests, plane, 8, unit, tile, cols), pop)[-1]
 
     draws = [noise([1, 7], *where) for where in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))] + [noise([1, 8], 0, 0, 0)]
     for i, a in enumerate(draws):
@@ -152,6 +152,8 @@ def test_flipped_codes_differ_by_one_bit() -> None:
     reading = reading_of(Physics(code_flip=0.25), 3, np.array([5], np.int32), 512)
     assert isinstance(reading, Reading)
     codes = np.random.default_rng(0).integers(0, 64, (50, 512)).astype(np.float64)
-    changed = reading.flipped(codes, list(range(50)), 2, 8, 0, 0, np.arange(512), 6).astype(int) ^ codes.astype(int)
+    changed = reading.flipped(codes, Where(list(range(50)), 2, 8, 0, 0, np.arange(512)), 6).astype(int) ^ codes.astype(
+        int
+    )
     assert np.isin(changed, [0, *(1 << np.arange(6))]).all()
     assert (changed != 0).mean() == pytest.approx(0.25, abs=0.02)

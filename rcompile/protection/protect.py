@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,15 @@ from rcompile.layout.quantize import QuantizedLinear
 from rcompile.options import CompileOptions
 from rcompile.protection.allocate import (
     F64,
+    LayerErrors,
     Survey,
     allocate,
     crossbars_of,
-    may_give_up,
     predict_errors,
     predicted_error,
 )
-from rcompile.vocabulary import Combiner
+from rcompile.protection.paper import published
+from rcompile.vocabulary import Combiner, Scheme
 
 # What the published recipe votes with, as far as the target can: the majority of each cell, or what is nearest to it.
 PAPER_COMBINERS: tuple[Combiner, ...] = ("cell", "select", "median", "mean")
@@ -41,6 +42,10 @@ class Protection:
 
 
 UNPROTECTED = Protection("none", {})
+
+# What each scheme allocates: u8 [N, magnitudes] by layer, of what is known of the layers, their predicted errors, and the crossbars there are.
+Allocator = Callable[[Sequence[Survey], Mapping[str, LayerErrors], int, Target], dict[str, U8]]
+SCHEMES: dict[Scheme, Allocator] = {"paper": published, "auto": allocate}
 
 
 def survey(linear: QuantizedLinear, used: UsedLines, target: Target) -> Survey:
@@ -86,10 +91,7 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
     found = []
     for combiner in choices:
         errors = predict_errors(layers, combiner, target, sa0, sa1)
-        if options.protect == "auto":
-            replicas = allocate(layers, errors, budget, target)
-        else:
-            replicas = _published(layers, budget, target)
+        replicas = SCHEMES[options.protect](layers, errors, budget, target)
         found.append((predicted_error(layers, replicas, errors), combiner, replicas))
     error, combiner, replicas = min(found, key=lambda f: f[0])
     needed = sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers)
@@ -114,20 +116,3 @@ def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:
     if options.combiner not in has:
         raise UsageError(f"target '{target.name}' has no combiner '{options.combiner}'; it has {', '.join(has)}.")
     return [options.combiner]
-
-
-def _published(layers: Sequence[Survey], budget: int, target: Target) -> dict[str, U8]:
-    encoding = target.encoding
-    tripled = np.ones(len(encoding.magnitudes), np.uint8)
-    tripled[-1] = 3
-    embedded = tripled.copy()
-    embedded[0] = 0
-    recipes = [tripled, embedded] if may_give_up(1, target) else [tripled]
-    recipes = [r for r in recipes if encoding.bitlines(r) <= target.crossbar.cols]
-    if not recipes:
-        raise UnsupportedError(
-            f"the {target.crossbar.cols} bitlines of target '{target.name}' do not hold an output with three copies of its largest digit: widen crossbar.cols, or --protect auto."
-        )
-    choices = [{layer.name: np.tile(recipe, (layer.outputs, 1)) for layer in layers} for recipe in recipes]
-    fitting = (c for c in choices if sum(crossbars_of(x, c[x.name], target) for x in layers) <= budget)
-    return next(fitting, choices[0])

@@ -13,7 +13,7 @@ from rcompile.vocabulary import Combiner
 from runtime.die.cells import F64, on_grid
 from runtime.die.layers import LayerOnDie
 from runtime.die.randomness import row_digests
-from runtime.die.reads import Reading
+from runtime.die.reads import Reading, Where
 from runtime.die.votes import operation_units, resolve
 
 
@@ -86,12 +86,11 @@ def matmul_codes(
     levels: U8 | F64,
     tiles: Tiles,
     target: Target,
-    inputs: int,
     outputs: int,
     combiner: Combiner = "none",
     reading: Reading | None = None,
 ) -> F64:
-    """y_int, float64 [M, outputs], of input codes int64 [M, inputs]; integers for whole levels and an integer ADC step.
+    """y_int, float64 [M, outputs], of input codes int64 [M, K]; integers for whole levels and an integer ADC step.
 
     levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
     """
@@ -123,7 +122,7 @@ def matmul_codes(
         features = place.wordline_input[t][place.wordline_input[t] >= 0]
         np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) * place.encoding.offset)
     if target.input.coding == "offset":
-        digital -= decode(tiles, target, inputs, outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
+        digital -= decode(tiles, target, codes.shape[1], outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
     return target.adc.step_levels * code_sum + digital
 
 
@@ -153,11 +152,11 @@ class _Read:
         planes = len(self.pulses)
         codes = np.empty_like(current)
         for p in range(planes):
-            where = (self.digests, p, planes, self.unit, self.tile, cols)
-            noise = reading.noise_levels(*where, self.population[p]) if reading.physics.has_noise else 0.0
+            where = Where(self.digests, p, planes, self.unit, self.tile, cols)
+            noise = reading.noise_levels(where, self.population[p]) if reading.physics.has_noise else 0.0
             codes[p] = converted(current[p] + noise, target)
             if reading.physics.code_flip:
-                codes[p] = reading.flipped(codes[p], *where, target.adc.bits)
+                codes[p] = reading.flipped(codes[p], where, target.adc.bits)
         return codes
 
 
@@ -176,23 +175,25 @@ def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combiner, 
     return on_grid(mean - leak) + leak
 
 
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """The digital part of one node. weight, bias: float32 [N]. input: the calibrated scale of its input; None: one scale a row."""
+
+    weight: F32
+    bias: F32
+    input: float | None = None
+
+
 def linear(
-    x: F32,
-    layer: LayerOnDie,
-    tiles: Tiles,
-    weight_scale: F32,
-    bias: F32,
-    target: Target,
-    input_scale: float | None = None,
-    combiner: Combiner = "none",
+    x: F32, layer: LayerOnDie, tiles: Tiles, scaling: Scaling, target: Target, combiner: Combiner = "none"
 ) -> F32:
-    """float32 [..., N] = x float32 [..., K] times the matrix that a die holds, plus bias float32 [N]."""
-    outputs = len(weight_scale)
-    codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, input_scale)
+    """float32 [..., N] = x float32 [..., K] times the matrix that a die holds, plus the bias."""
+    outputs = len(scaling.weight)
+    codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, scaling.input)
     codes = layer.struck(codes, target.input.bits)
-    y_int = matmul_codes(codes, layer.levels, tiles, target, x.shape[-1], outputs, combiner, layer.reading)
+    y_int = matmul_codes(codes, layer.levels, tiles, target, outputs, combiner, layer.reading)
     with np.errstate(over="ignore", invalid="ignore"):
-        y = y_int.astype(np.float32) * (scale[:, None] * weight_scale) + bias
+        y = y_int.astype(np.float32) * (scale[:, None] * scaling.weight) + scaling.bias
     return y.reshape(*x.shape[:-1], outputs)
 
 

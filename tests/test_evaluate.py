@@ -148,6 +148,7 @@ def test_the_hub_is_the_last_resort(bundle: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     monkeypatch.delenv("RCOMPILE_GLUE", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert runtime.evaluate(bundle, "sst2").examples == 2
     assert asked == [("nyu-mll/glue", "sst2", "validation")]
     with pytest.raises(BadInputError, match="give a folder with --data, or set RCOMPILE_GLUE"):

@@ -199,7 +199,7 @@ def test_bad_input_is_refused(model: Path, data: Path, tmp_path: Path) -> None:
         (UsageError, "--keep is 1.5", str(model), SST2, dataclasses.replace(RECIPE, keep=1.5)),
         (UsageError, "--seed is -1", str(model), SST2, dataclasses.replace(RECIPE, seed=-1)),
         (UsageError, "--fault-rate is for", str(model), SST2, dataclasses.replace(RECIPE, keep=1, fault_rate=0.1)),
-        (BadInputError, "cannot load", str(tmp_path / "nothing"), SST2, RECIPE),
+        (BadInputError, "no such directory", str(tmp_path / "nothing"), SST2, RECIPE),
     ]
     for error, message, source, task, recipe in cases:
         with pytest.raises(error, match=message):

@@ -9,44 +9,70 @@ from typing import Any
 
 import click
 
+from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, complete_key, complete_target
+from rcompile.cli.commands import FAILED, Commands
 from rcompile.cli.evaluate import evaluate
 from rcompile.cli.targets import targets
-from rcompile.cli.terminal import FAILED, JSON, PATH, QUIET, Commands, force_option, progress_bar, stdout_console
+from rcompile.cli.terminal import JSON, QUIET, force_option, progress_bar, stdout_console
 from rcompile.cli.train import prune, train
-from rcompile.version import full_version
+from rcompile.vocabulary import Exporter, Scheme, Stage, VotingCombiner, words
 
 
-@click.group(
-    cls=Commands,
-    default="compile",
-    default_if_no_args=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from rcompile.version import full_version  # asks git in a checkout
+
+        click.echo(f"rcompile {full_version()}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version, with the commit that it was built from, and exit.",
 )
-@click.version_option(full_version(), prog_name="rcompile")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error; in any place.")
+def main() -> None:
     """Compile BERT-family ONNX models for ReRAM crossbars, and verify them under stuck-at faults.
 
     \b
     rcompile bert.onnx --target reram128x128        compile (short for `rcompile compile ...`)
     rcompile evaluate bert.bundle --task sst2       score it in ONNX Runtime
+    rcompile help evaluate                          every command has --help
+
     \b
-    Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 unsupported.
+    Exit codes:
+      0    ok
+      1    `check` or `diff` found something
+      2    usage: an option, or a name that there is not (target, task, layer, effect, ...)
+      3    bad input: a file that cannot be used
+      4    unsupported: sound, but not for this tool or target
+      70   a bug in rcompile
+      130  interrupted
     """  # noqa: D301
     # A pipe that closes early (`| head`) is no error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.option(
-    "--target", required=True, metavar="NAME|FILE", help="Target name (`rcompile targets list`), or a TOML file."
+    "--target",
+    required=True,
+    metavar="NAME|FILE",
+    shell_complete=complete_target,
+    help="Target name (`rcompile targets list`), or a TOML file.",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete_key,
     help="Change a key of the target: adc.bits=7, crossbar.active_rows=16, ... (`rcompile targets show`). Repeatable.",
 )
 @click.option(
@@ -72,14 +98,14 @@ def main(debug: bool) -> None:
 )
 @click.option(
     "--protect",
-    type=click.Choice(["none", "paper", "auto"]),
+    type=click.Choice(words(Scheme)),
     default="none",
     show_default=True,
     help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error.",
 )
 @click.option(
     "--combiner",
-    type=click.Choice(["cell", "median", "mean", "select"]),
+    type=click.Choice(words(VotingCombiner)),
     help="How replicas are combined.  [default: of those that the target has, the best predicted]",
 )
 @click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
@@ -88,12 +114,7 @@ def main(debug: bool) -> None:
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
-@click.option(
-    "--stop-after",
-    metavar="STAGE",
-    type=click.Choice(["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]),
-    help="Stop after read, find, quantize, compact, protect, tile, encode or emit; only emit writes.",
-)
+@click.option("--stop-after", type=click.Choice(words(Stage)), help="Stop after this stage; only emit writes.")
 @JSON
 @click.option("-v", "--verbose", is_flag=True, help="List every layer, and what stays on the host.")
 @QUIET
@@ -148,7 +169,7 @@ def compile(
 
 
 @main.command()
-@click.argument("bundle", type=PATH)
+@click.argument("bundle", type=DIRECTORY)
 @click.option("--tile", metavar="LAYER:T", help="One tile: its lines, levels and conductances.")
 @JSON
 def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
@@ -168,7 +189,7 @@ def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("bundle", type=PATH)
+@click.argument("bundle", type=DIRECTORY)
 @JSON
 def check(bundle: Path, as_json: bool) -> None:
     """Check BUNDLE: schema, digests, and that its images decode to the quantized weights."""
@@ -185,8 +206,8 @@ def check(bundle: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("a", type=PATH)
-@click.argument("b", type=PATH)
+@click.argument("a", type=DIRECTORY)
+@click.argument("b", type=DIRECTORY)
 @JSON
 def diff(a: Path, b: Path, as_json: bool) -> None:
     """Compare bundles A and B: the cells that change, tile by tile. Exit code 1 if any does."""
@@ -215,7 +236,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 )
 @click.option(
     "--exporter",
-    type=click.Choice(["dynamo", "torchscript"]),
+    type=click.Choice(words(Exporter)),
     default="dynamo",
     show_default=True,
     help="Which exporter of torch.onnx to use.",
@@ -226,6 +247,14 @@ def export(source: str, out: Path, exporter: Any, force: bool) -> None:
     from rcompile.train.export import export_model
 
     export_model(source, out, exporter=exporter, force=force)
+
+
+@main.command("help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
+    """Show this page, or that of COMMAND."""
+    main([*command, "--help"], prog_name=ctx.find_root().info_name)
 
 
 main.add_command(evaluate)

@@ -1,4 +1,4 @@
-"""The commands that prune a model for a target, `rcompile train` and `rcompile prune`. No logic, as in cli.py."""
+"""The commands that prune a model for a target, `rcompile train` and `rcompile prune`. No logic, as in main.py."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rcompile.cli.arguments import PATH, complete_target
 from rcompile.cli.terminal import (
     JSON,
-    PATH,
     QUIET,
     TASK,
     THREADS,
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from rcompile.train.run import Pruned
 
 TARGET = click.option(
-    "--target", required=True, metavar="NAME|FILE", help="The target whose crossbars the budget counts."
+    "--target",
+    required=True,
+    metavar="NAME|FILE",
+    shell_complete=complete_target,
+    help="The target whose crossbars the budget counts.",
 )
 OUT = click.option(
     "-o",

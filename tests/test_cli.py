@@ -571,3 +571,44 @@ def test_a_target_is_changed_by_key(classifier_onnx: Path, tmp_path: Path) -> No
     assert refused.exit_code == BAD_INPUT
     assert "as changed: adc.bitz" in refused.stderr
     assert not (tmp_path / "no").exists()
+
+
+def test_the_version_names_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rcompile import version
+
+    monkeypatch.setattr(version, "COMMIT", tmp_path / "commit.txt")
+    (tmp_path / "commit.txt").write_text("g0123456789ab")  # as a wheel has it
+    version.full_version.cache_clear()
+    assert run("--version").stdout == f"rcompile {version.__version__}+g0123456789ab\n"
+    version.full_version.cache_clear()
+
+
+def test_a_missing_tokenizer_is_said_at_compile(classifier_onnx: Path, tmp_path: Path) -> None:
+    said = "no tokenizer.json beside the model: `rcompile evaluate` will not be able to read text"
+    assert said not in compile_to(tmp_path / "with", classifier_onnx).stdout
+    assert json.loads(compile_to(tmp_path / "a", classifier_onnx, "--json").stdout)["tokenizer"] == "tokenizer.json"
+    (tmp_path / "tokenizer.json").unlink()
+    assert said in compile_to(tmp_path / "without", classifier_onnx).stdout
+    assert json.loads(compile_to(tmp_path / "b", classifier_onnx, "--json").stdout)["tokenizer"] is None
+
+
+def test_a_valid_target_as_json() -> None:
+    report = json.loads(run("targets", "check", "reram128x128", "--json").stdout)
+    assert report == {
+        "name": "reram128x128",
+        "valid": True,
+        "bitlines_per_output": 4,
+        "leaked_levels": pytest.approx(3 / 14),
+    }
+
+
+def test_an_interrupted_command_says_so_in_json(
+    linear_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rcompile.pipeline.compile_model", interrupted)
+    result = compile_to(tmp_path / "out", linear_onnx, "--json")
+    assert (result.exit_code, result.stderr) == (130, "interrupted; nothing was left behind\n")
+    assert json.loads(result.stdout)["error"]["kind"] == "interrupted"

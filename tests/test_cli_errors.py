@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("evalute b.bundle", USAGE, "no such command 'evalute'; did you mean evaluate?"),
         ("chek b.bundle", USAGE, "no such command 'chek'; did you mean check?"),
-        ("bert-base --target reram128x128", USAGE, "no such command 'bert-base'. Commands: check, compile, diff"),
+        ("bert-base --target reram128x128", USAGE, "help; or the file of a model to compile"),
         ("targets lst", USAGE, "no such command 'lst'; did you mean list?"),
         ("help evalute", USAGE, "no such command 'evalute'; did you mean evaluate?"),
         ("lost.onnx --target reram128x128", BAD_INPUT, "no such ONNX file: 'lost.onnx'"),

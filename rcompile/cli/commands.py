@@ -42,21 +42,28 @@ class Failure:
 
 
 class Group(click.Group):
-    """Commands; a name that none has is answered with the nearest."""
+    """Commands; a name that none has is answered with the nearest. otherwise: what else could be given."""
+
+    otherwise = ""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first argument names."""
         if args[0] not in self.commands and not ctx.resilient_parsing:
-            raise no_such("command", args[0], self.list_commands(ctx))
+            raise no_such("command", args[0], self.list_commands(ctx), self.otherwise)
         return super().resolve_command(ctx, args)
 
 
 class Commands(Group):
     """All commands: `compile` need not be named before a model, and --debug may stand in any place."""
 
+    otherwise = "; or the file of a model to compile, such as model.onnx"
     ignore_unknown_options = True  # an option before the model is one of `compile`
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they were added: that of work."""
+        return list(self.commands)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **named: Any) -> NoReturn:
         """Run the command line."""

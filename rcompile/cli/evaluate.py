@@ -81,7 +81,12 @@ def evaluate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
+    """Score BUNDLE on a GLUE task: in fp32, clean, and on each die.
+
+    \b
+    rcompile evaluate bert.bundle --task sst2 --die 1-10 --sa0 0.001 --sa1 0.01
+    rcompile evaluate bert.bundle --task sst2 --die 1 --effect drift
+    """  # noqa: D301
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
     from rcompile.cli.show_evaluation import print_evaluation

@@ -26,39 +26,48 @@ def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> N
         ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+# \b: click keeps the lines as they are.
+EPILOG = """
+\b
+Exit codes:
+  0    ok
+  1    `check` or `diff` found something
+  2    usage: an option or a name (target, task, layer, ...) that there is not
+  3    bad input: a file that cannot be used
+  4    unsupported: sound, but not for this tool or this target
+  70   a bug in rcompile
+  130  interrupted
+
+With --json stdout is one JSON document, also of an error:
+{"error": {"kind": ..., "message": ..., "exit_code": ...}}, where the kind is usage, bad_input, unsupported, internal or interrupted.
+"""
+
+
+@click.group(
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.option(
     "--version",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version, with the commit that it was built from, and exit.",
+    help="Show the version and the commit that it was built from.",
 )
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error; in any place.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error; goes anywhere.")
 def main() -> None:
     """Compile BERT-family ONNX models for ReRAM crossbars, and verify them under stuck-at faults.
 
     \b
-    rcompile bert.onnx --target reram128x128        compile (short for `rcompile compile ...`)
-    rcompile evaluate bert.bundle --task sst2       score it in ONNX Runtime
-    rcompile help evaluate                          every command has --help
-
-    \b
-    Exit codes:
-      0    ok
-      1    `check` or `diff` found something
-      2    usage: an option, or a name that there is not (target, task, layer, effect, ...)
-      3    bad input: a file that cannot be used
-      4    unsupported: sound, but not for this tool or target
-      70   a bug in rcompile
-      130  interrupted
+    rcompile bert.onnx --target reram128x128     compile: writes bert.bundle/
+    rcompile evaluate bert.bundle --task sst2    score it in ONNX Runtime
+    rcompile help evaluate                       every command has --help
     """  # noqa: D301
     # A pipe that closes early (`| head`) is no error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
-@main.command()
+@click.command()
 @click.argument("model", type=MODEL)
 @click.option(
     "--target",
@@ -168,7 +177,7 @@ def compile(
         show.print_compiled(result, stdout_console(), every_layer=verbose or result.bundle is None)
 
 
-@main.command()
+@click.command()
 @click.argument("bundle", type=DIRECTORY)
 @click.option("--tile", metavar="LAYER:T", help="One tile: its lines, levels and conductances.")
 @JSON
@@ -188,11 +197,14 @@ def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
         show.print_tile(*opened.tile(tile), opened.manifest.target, stdout_console())
 
 
-@main.command()
+@click.command()
 @click.argument("bundle", type=DIRECTORY)
 @JSON
 def check(bundle: Path, as_json: bool) -> None:
-    """Check BUNDLE: schema, digests, and that its images decode to the quantized weights."""
+    """Check that BUNDLE is whole: schema, digests, images that decode.
+
+    Every image must decode to the quantized weights, and the host graph must be the manifest's.
+    """
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
 
@@ -205,12 +217,12 @@ def check(bundle: Path, as_json: bool) -> None:
     sys.exit(FAILED if problems else 0)
 
 
-@main.command()
+@click.command()
 @click.argument("a", type=DIRECTORY)
 @click.argument("b", type=DIRECTORY)
 @JSON
 def diff(a: Path, b: Path, as_json: bool) -> None:
-    """Compare bundles A and B: the cells that change, tile by tile. Exit code 1 if any does."""
+    """Compare bundles A and B: the cells that change. Exit code 1 if any does."""
     from rcompile.bundle.reader import Bundle
     from rcompile.bundle.reader import diff as compare
     from rcompile.cli import show
@@ -223,7 +235,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     sys.exit(0 if found.same else FAILED)
 
 
-@main.command()
+@click.command()
 @click.argument("source", metavar="DIR|NAME")
 @click.option(
     "-o",
@@ -243,13 +255,16 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 )
 @force_option("file")
 def export(source: str, out: Path, exporter: Any, force: bool) -> None:
-    """Export a Hugging Face model (a directory, or a name on the hub) to ONNX."""
+    """Export a Hugging Face model to ONNX.
+
+    DIR is what `save_pretrained` wrote, NAME a model on the hub or in its cache.
+    """
     from rcompile.train.export import export_model
 
     export_model(source, out, exporter=exporter, force=force)
 
 
-@main.command("help")
+@click.command("help")
 @click.argument("command", nargs=-1)
 @click.pass_context
 def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
@@ -257,7 +272,5 @@ def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
     main([*command, "--help"], prog_name=ctx.find_root().info_name)
 
 
-main.add_command(evaluate)
-main.add_command(train)
-main.add_command(prune)
-main.add_command(targets)
+for command in (compile, evaluate, inspect, check, diff, export, train, prune, targets, show_help):
+    main.add_command(command)

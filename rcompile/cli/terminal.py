@@ -13,12 +13,7 @@ from rcompile.cli.arguments import PATH, TASK_NAME
 
 TASK = click.option("--task", required=True, type=TASK_NAME, help="The GLUE task.")
 THREADS = click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
-JSON = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help='Print one JSON document; of an error, {"error": {kind, message, exit_code}}.',
-)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, also of an error.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 
 

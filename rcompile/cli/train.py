@@ -98,9 +98,9 @@ def train(
     source: str, task: str, data: Path | None, target: str, out: Path, keep: float, steps: int, batch: int, learning_rate: float | None,
     patience: int, seed: int, fault_rate: float, voted: int, new_head: bool, threads: int, force: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Fine-tune a Hugging Face model on a GLUE task while gates learn which rows and columns it can do without.
+    """Fine-tune a Hugging Face model on a GLUE task, and prune it.
 
-    The pruned model learns from SOURCE as its teacher. With --keep 1 nothing is pruned, and it learns from the labels. A killed run goes on
+    Gates learn which rows and columns it can do without. The pruned model learns from SOURCE as its teacher. With --keep 1 nothing is pruned, and it learns from the labels. A killed run goes on
     where it was when the same command is given again.
     """
     from rcompile.hardware.target_file import load_target
@@ -159,9 +159,9 @@ def prune(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Prune a fine-tuned Hugging Face model in one shot, without training: for those who cannot `rcompile train`.
+    """Prune a fine-tuned Hugging Face model in one shot.
 
-    Samples say which rows and columns matter least; least squares refit the rest. Expect to keep more than training would: 0.8, say.
+    Without training, for those who cannot `rcompile train`. Samples say which rows and columns matter least; least squares refit the rest. Expect to keep more than training would: 0.8, say.
     """
     from rcompile.hardware.target_file import load_target
     from rcompile.train.extras import require

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from rcompile.cli.terminal import (
     progress_bar,
     stdout_console,
 )
+from rcompile.errors import Interrupted
 
 if TYPE_CHECKING:
     from rcompile.train.run import Pruned
@@ -116,7 +119,7 @@ def train(
         keep=keep, steps=steps, batch=batch, learning_rate=(5e-4 if keep < 1 else 5e-5) if learning_rate is None else learning_rate, patience=patience, seed=seed, fault_rate=fault_rate, voted=voted,
     )  # fmt: skip
     use_threads(threads)
-    with progress_bar(quiet or as_json) as progress:
+    with progress_bar(quiet or as_json) as progress, _said_what_is_kept(out, force):
         result = run(
             source,
             find_task(task),
@@ -171,9 +174,27 @@ def prune(
     from rcompile.train.run import use_threads
 
     use_threads(threads)
-    with progress_bar(quiet or as_json) as progress:
+    with progress_bar(quiet or as_json) as progress, _said_what_is_kept(out, force):
         result = run(source, samples, load_target(target), out, keep, force=force, progress=progress)
     _print(result, as_json, quiet)
+
+
+@contextmanager
+def _said_what_is_kept(out: Path, force: bool) -> Iterator[None]:
+    """If the run in this context is interrupted, say what of it is in `out`, and how to go on."""
+    from rcompile.train.run import CHECKPOINT, ONNX
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (out / CHECKPOINT).exists():
+            without = ", without --force" if force else ""
+            kept = f"'{out / CHECKPOINT}' is kept: the same command goes on from it{without}"
+        elif out.is_dir() and any(out.iterdir()) and not (out / ONNX).exists():
+            kept = f"'{out}' is incomplete: remove it, then give the same command again"
+        else:
+            kept = "nothing was left behind"
+        raise Interrupted(kept) from None
 
 
 def _print(result: Pruned, as_json: bool, quiet: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_NAMES = 20  # in one message; a model has a hundred layers
+
 
 class RcompileError(Exception):
     """Base of every error that a user can cause or mend."""
@@ -42,8 +44,9 @@ class Interrupted(RcompileError):
 
 
 def no_such(what: str, name: str, known: Iterable[str], otherwise: str = "") -> UsageError:
-    """The error for a name that nothing has: the nearest name, all of them, and what else could be given."""
+    """The error for a name that nothing has: the nearest name, all of them if they are not too many, and what else could be given."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     guess = f"; did you mean {near[0]}?" if near else "."
+    names = names if len(names) <= MOST_NAMES else [*names[:2], "...", names[-1]]
     return UsageError(f"no such {what} '{name}'{guess} {what.capitalize()}s: {', '.join(names)}{otherwise}.")

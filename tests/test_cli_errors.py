@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rcompile.cli.main import main
+from rcompile.errors import no_such
 
 OK, USAGE, BAD_INPUT, UNSUPPORTED = 0, 2, 3, 4
 
@@ -47,6 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("weights.bin --target reram128x128", BAD_INPUT, "'weights.bin' holds no ONNX graph"),
         ("--target reram128x128 lost.onnx", BAD_INPUT, "no such ONNX file: 'lost.onnx'"),
         ("--tarket reram128x128 lost.onnx", USAGE, "No such option"),
+        ("lost.onnx", USAGE, "Targets: ideal128x128, reram128x128"),
         ("made", BAD_INPUT, "'made' is a bundle, compiled already: `rcompile inspect made`"),
         ("compile made --target reram128x128", BAD_INPUT, "`rcompile evaluate made --task TASK` scores it"),
         ("bert", BAD_INPUT, "'bert' is a Hugging Face directory: `rcompile export bert -o bert.onnx`"),
@@ -131,3 +133,10 @@ def test_bugs_are_told_from_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 70
     assert json.loads(result.stdout)["error"]["kind"] == "internal"
     assert "internal error: ZeroDivisionError" in result.stderr
+
+
+def test_a_message_does_not_list_a_hundred_layers() -> None:
+    names = [f"layer.{i}" for i in range(100)]
+    error = no_such("layer", "layr.7", names, "; `rcompile inspect b` lists them")
+    wanted = "no such layer 'layr.7'; did you mean layer.7? Layers: layer.0, layer.1, ..., layer.99; `rcompile inspect b` lists them."
+    assert str(error) == wanted

@@ -106,7 +106,7 @@ class Bundle:
             raise UsageError(f"'{address}' is no tile: write LAYER:T, as in {self.manifest.layers[0].name}:0.")
         layers = {entry.name: entry for entry in self.manifest.layers}
         if name not in layers:
-            raise no_such("layer", name, layers)
+            raise no_such("layer", name, layers, f"; `rcompile inspect {self.folder}` lists them")
         entry = layers[name]
         if int(number) >= entry.tiles:
             raise UsageError(f"layer '{name}' has tiles 0 .. {entry.tiles - 1}, no tile {number}.")

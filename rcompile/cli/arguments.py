@@ -82,13 +82,26 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]
         return _starting(["target"], incomplete)
 
 
+class _Target(click.ParamType):  # type: ignore[type-arg]
+    """The name of a target that ships, or a TOML file; `load_target` says if it is neither."""
+
+    name = "target"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What the help says of it."""
+        return "NAME|FILE"
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What there is, for those who gave none."""
+        return f"Targets: {', '.join(target_names())}; or the path of a .toml file."
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Targets that ship, or a file."""
+        return [CompletionItem(incomplete, type="file"), *_starting(target_names(), incomplete)]
+
+
 def _starting(known: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in known if word.startswith(incomplete)]
-
-
-def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Targets that ship, or a file."""
-    return [CompletionItem(incomplete, type="file"), *_starting(target_names(), incomplete)]
 
 
 def complete_effect(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -114,3 +127,4 @@ DIRECTORY = _Directory(path_type=Path)
 TASK_NAME = click.Choice(words(TaskName))
 SEEDS = _Seeds()
 RATE = _Rate()
+TARGET = _Target()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, complete_key, complete_target
+from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, TARGET, complete_key
 from rcompile.cli.commands import FAILED, Commands
 from rcompile.cli.evaluate import evaluate
 from rcompile.cli.targets import targets
@@ -72,8 +72,7 @@ def main() -> None:
 @click.option(
     "--target",
     required=True,
-    metavar="NAME|FILE",
-    shell_complete=complete_target,
+    type=TARGET,
     help="Target name (`rcompile targets list`), or a TOML file.",
 )
 @click.option(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from rcompile.cli.arguments import complete_target
+from rcompile.cli.arguments import TARGET as TARGET_NAME
 from rcompile.cli.commands import Group
 from rcompile.cli.terminal import JSON, stdout_console
 
-TARGET = click.argument("target", metavar="NAME|FILE", shell_complete=complete_target)
+TARGET = click.argument("target", type=TARGET_NAME)
 
 
 @click.group(cls=Group)
@@ -34,7 +34,10 @@ def list_targets(as_json: bool) -> None:
 @targets.command("effects")
 @JSON
 def list_effects(as_json: bool) -> None:
-    """What a die may do beyond the ideal read: each effect's keys, with unit, default, meaning and source."""
+    """What a die may do beyond the ideal read.
+
+    Each effect's keys, with unit, default, meaning and source.
+    """
     from rcompile.cli import show
     from rcompile.hardware.effect_rules import described_effects
 

@@ -43,8 +43,8 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("")
-        yield lambda what, done, total: bars.update(bar, description=what, completed=done, total=total)
+        bar = bars.add_task("", visible=False)  # until there is something to count
+        yield lambda what, done, total: bars.update(bar, description=what, completed=done, total=total, visible=True)
 
 
 def stdout_console() -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rcompile.cli.arguments import PATH, complete_target
+from rcompile.cli.arguments import PATH
+from rcompile.cli.arguments import TARGET as TARGET_NAME
 from rcompile.cli.terminal import (
     JSON,
     QUIET,
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 TARGET = click.option(
     "--target",
     required=True,
-    metavar="NAME|FILE",
-    shell_complete=complete_target,
+    type=TARGET_NAME,
     help="The target whose crossbars the budget counts.",
 )
 OUT = click.option(
@@ -98,13 +98,22 @@ FORCE = force_option("directory")
 @JSON
 @QUIET
 def train(
-    source: str, task: str, data: Path | None, target: str, out: Path, keep: float, steps: int, batch: int, learning_rate: float | None,
-    patience: int, seed: int, fault_rate: float, voted: int, new_head: bool, threads: int, force: bool, as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    source: str,
+    task: str,
+    data: Path | None,
+    target: str,
+    out: Path,
+    new_head: bool,
+    threads: int,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **recipe: Any,
+) -> None:
     """Fine-tune a Hugging Face model on a GLUE task, and prune it.
 
-    Gates learn which rows and columns it can do without. The pruned model learns from SOURCE as its teacher. With --keep 1 nothing is pruned, and it learns from the labels. A killed run goes on
-    where it was when the same command is given again.
+    Gates learn which rows and columns it can do without. The pruned model learns from the given one as its teacher. With --keep 1 nothing
+    is pruned, and it learns from the labels. A killed run goes on where it was when the same command is given again.
     """
     from rcompile.hardware.target_file import load_target
     from rcompile.train.extras import require
@@ -115,9 +124,8 @@ def train(
     from rcompile.train.trainer import Recipe
     from runtime.scoring.glue import find_task
 
-    recipe = Recipe(
-        keep=keep, steps=steps, batch=batch, learning_rate=(5e-4 if keep < 1 else 5e-5) if learning_rate is None else learning_rate, patience=patience, seed=seed, fault_rate=fault_rate, voted=voted,
-    )  # fmt: skip
+    if recipe["learning_rate"] is None:
+        recipe["learning_rate"] = 5e-4 if recipe["keep"] < 1 else 5e-5
     use_threads(threads)
     with progress_bar(quiet or as_json) as progress, _said_what_is_kept(out, force):
         result = run(
@@ -126,7 +134,7 @@ def train(
             data,
             load_target(target),
             out,
-            recipe,
+            Recipe(**recipe),
             new_head=new_head,
             force=force,
             progress=progress,

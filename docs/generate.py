@@ -14,9 +14,18 @@ COMMANDS = (
 )  # fmt: skip
 
 
+COMPLETION = """
+The shell completes commands, options, tasks, effects, the targets that ship, keys of `--set`, and bundles, once it is told so; in
+
+- bash, `~/.bashrc`: `eval "$(_RCOMPILE_COMPLETE=bash_source rcompile)"`
+- zsh, `~/.zshrc`: `eval "$(_RCOMPILE_COMPLETE=zsh_source rcompile)"`
+- fish, `~/.config/fish/completions/rcompile.fish`: `_RCOMPILE_COMPLETE=fish_source rcompile | source`
+"""
+
+
 def help_page() -> str:
     """The help of every command, as Markdown."""
-    parts = ["# Command line\n"]
+    parts = ["# Command line", COMPLETION]
     for command in COMMANDS:
         name = " ".join(("rcompile", *command))
         text = CliRunner().invoke(main, [*command, "--help"], prog_name="rcompile", terminal_width=100).output

@@ -12,6 +12,10 @@ Combiner = Literal["none", "cell", "median", "mean", "select"]
 Scheme = Literal["none", "paper", "auto"]
 Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
 TaskName = Literal["sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+EffectName = Literal[
+    "variation", "write_verify", "drift", "retention", "temperature", "wires", "read_noise", "adc_error",
+    "endurance", "clusters", "lines", "stuck_between", "soft_errors",
+]  # fmt: skip
 Exporter = Literal["dynamo", "torchscript"]
 
 

@@ -121,7 +121,7 @@ def test_broken_toml_names_the_line() -> None:
 
 
 def test_unknown_names_list_the_known() -> None:
-    with pytest.raises(BadInputError, match="Known: ideal128x128, reram128x128"):
+    with pytest.raises(UsageError, match=r"did you mean reram128x128\? Targets: ideal128x128, reram128x128"):
         load_target("reram1x1")
 
 

@@ -215,6 +215,12 @@ def read_manifest(folder: Path) -> Manifest:
     Raises BadInputError with every error at once if it is missing or wrong, UnsupportedError if a newer format wrote it.
     """
     path = folder / MANIFEST
+    if folder.suffix == ".onnx" and not folder.is_dir():
+        raise BadInputError(
+            f"'{folder}' is a model, not a bundle: compile it first, `rcompile {folder} --target NAME`, then give '{folder.stem}.bundle'."
+        )
+    if folder.is_file():
+        raise BadInputError(f"'{folder}' is a file; a bundle is the directory that `rcompile MODEL.onnx` wrote.")
     if not folder.is_dir():
         raise BadInputError(
             f"no bundle at '{folder}': no such directory. `rcompile MODEL.onnx --target NAME -o {folder}` makes one."

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from rcompile.bundle.host_graph import NODE_TENSORS, CrossbarNode, NodeFormat, TensorSpan, read_host, tensor_spans
 from rcompile.bundle.manifest import MODEL, LayerEntry, Manifest, NodeEntry, read_manifest
 from rcompile.canonical import file_sha256
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import BadInputError, UsageError, no_such
 from rcompile.layout.normal_form import F32, Tiles, decode, problems
 from rcompile.layout.packing import unpack
 
@@ -100,13 +100,16 @@ class Bundle:
         return Layer(entry, tiles, tensors["weight_scale"], {n.bias: tensors[n.bias] for n in entry.nodes})
 
     def tile(self, address: str) -> tuple[Layer, int]:
-        """The layer and tile number of an address LAYER:T. Raises BadInputError, or UsageError for another form."""
+        """The layer and tile number of an address LAYER:T. Raises UsageError for one that the bundle does not have, BadInputError for damage."""
         name, _, number = address.rpartition(":")
         if not name or not number.isdecimal():
             raise UsageError(f"'{address}' is no tile: write LAYER:T, as in {self.manifest.layers[0].name}:0.")
-        entry = self.manifest.layer(name)
+        layers = {entry.name: entry for entry in self.manifest.layers}
+        if name not in layers:
+            raise no_such("layer", name, layers, f"; `rcompile inspect {self.folder}` lists them")
+        entry = layers[name]
         if int(number) >= entry.tiles:
-            raise BadInputError(f"layer '{name}' has tiles 0 .. {entry.tiles - 1}, no tile {number}.")
+            raise UsageError(f"layer '{name}' has tiles 0 .. {entry.tiles - 1}, no tile {number}.")
         self.verify([entry.file])
         return self.layer(entry), int(number)
 

@@ -60,6 +60,7 @@ def compiled_summary(result: Compiled) -> dict[str, Any]:
         "crossbars": sum(row.crossbars or 0 for row in result.layers),
         "cells_used": sum(row.cells_used or 0 for row in result.layers),
         "unmapped": result.unmapped,
+        "tokenizer": None if result.manifest is None else result.manifest.source.tokenizer,
         "ledger": None
         if result.manifest is None
         else {"layers": result.manifest.ledger, "total": result.manifest.total()},
@@ -90,6 +91,10 @@ def print_compiled(result: Compiled, console: Console, every_layer: bool) -> Non
         f"{len(result.layers)} linears, {weights:,} weights{size}; {len(result.unmapped)} products stay on the host{where}",
         highlight=False,
     )
+    if result.manifest is not None and result.manifest.source.tokenizer is None:
+        console.print(
+            "no tokenizer.json beside the model: `rcompile evaluate` will not be able to read text", highlight=False
+        )
 
 
 def print_pruned(result: Pruned, console: Console) -> None:
@@ -108,6 +113,17 @@ def print_pruned(result: Pruned, console: Console) -> None:
         f"{result.crossbars_pruned:,} of {result.crossbars_dense:,} crossbars ({100 * share:.1f} %) -> {result.out}",
         highlight=False,
     )
+
+
+def target_summary(target: Target) -> dict[str, Any]:
+    """The JSON of `targets check`."""
+    return {
+        "name": target.name,
+        "valid": True,
+        "encoding": target.encoding,
+        "bitlines_per_output": target.bitlines_per_output,
+        "leaked_levels": target.hrs_levels,
+    }
 
 
 def print_target(target: Target, console: Console) -> None:

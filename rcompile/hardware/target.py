@@ -101,7 +101,7 @@ class Adc(Section):
 
 
 class Faults(Section):
-    """What share of cells this technology leaves stuck; the default of `rcompile evaluate --die`."""
+    """What share of cells this technology leaves stuck: `rcompile evaluate --sa0 target --sa1 target`."""
 
     sa0_rate: Annotated[float, key("cells stuck at HRS, level 0", "1", ge=0, le=1)]
     sa1_rate: Annotated[float, key("cells stuck at LRS, the top level", "1", ge=0, le=1)]

@@ -8,27 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import BadInputError, UsageError, no_such
 from rcompile.hardware.changes import SEE, check
+from rcompile.hardware.shipped import target_names, targets_folder
 from rcompile.hardware.target import Target
-
-
-def targets_folder() -> Path:
-    """The folder of the targets that ship: in the package once installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "targets"
-    return installed if installed.is_dir() else package.parent / "targets"
-
-
-def target_names() -> list[str]:
-    """Names of the targets that ship."""
-    return sorted(p.stem for p in targets_folder().glob("*.toml"))
 
 
 def load_target(name_or_path: str | Path, changes: Sequence[str] = ()) -> Target:
     """The target of that name, or of that TOML file. changes: `section.key=VALUE`, each in place of what the file says.
 
-    Raises BadInputError with every error at once, each with file, line and key.
+    Raises BadInputError with every error at once, each with file, line and key; UsageError for a name that no target has.
     """
     text = str(name_or_path)
     if text in target_names():
@@ -36,9 +25,7 @@ def load_target(name_or_path: str | Path, changes: Sequence[str] = ()) -> Target
     elif text.endswith(".toml") or "/" in text:
         path = Path(text)
     else:
-        raise BadInputError(
-            f"unknown target '{text}'. Known: {', '.join(target_names())}; or give the path of a .toml file."
-        )
+        raise no_such("target", text, target_names(), "; or give the path of a .toml file")
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

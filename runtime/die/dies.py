@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from rcompile.options import check_rates
 from runtime.die.faults import Fault, fault_map
 
 NO_EFFECTS = Effects()
+Rate = float | Literal["target"]  # a share of all cells, or the target's own
 # Of these a measured die knows better.
 STUCK_BY_MAP = ("endurance", "clusters", "lines", "stuck_between")
 
@@ -131,21 +133,27 @@ def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, s
 
 def chosen_dies(
     bundle: Bundle,
-    sa0: float | None,
-    sa1: float | None,
+    sa0: Rate | None,
+    sa1: Rate | None,
     seeds: Sequence[int],
     maps: Sequence[Path],
     effects: Effects | None = None,
 ) -> list[Die | MeasuredDie]:
-    """The dies that a command line asks for: rates and effects default to the target's, seeds to 0 where a rate or an effect is given.
+    """The dies that a command line asks for. A rate that is not given is 0 where another or an effect is; seeds are then 0. effects default to the target's.
 
-    Effects that are asked for act alone: then rates default to 0.
+    Raises UsageError for a seed without a rate or an effect: the target's rates are those of a technology's first dies, and ruin any score.
     """
     target = bundle.manifest.target
     given = sa0 is not None or sa1 is not None
     chosen = target.effects if effects is None else effects
     asked = effects is not None and bool(effects.names)
-    rates = (sa0 or 0.0, sa1 or 0.0) if asked else target.faults.chosen(sa0, sa1)
+    own = target.faults
+    if seeds and not given and not asked:
+        raise UsageError(
+            f"--die needs fault rates: --sa0 RATE and --sa1 RATE; or --sa0 target --sa1 target, "
+            f"the {100 * own.sa0_rate:g} % and {100 * own.sa1_rate:g} % of '{target.name}'; or an --effect."
+        )
+    rates = (own.sa0_rate if sa0 == "target" else sa0 or 0.0, own.sa1_rate if sa1 == "target" else sa1 or 0.0)
     virtual = [Die(seed, *rates, chosen) for seed in seeds or ([0] if given or (asked and not maps) else [])]
     dies: list[Die | MeasuredDie] = [*virtual, *(read_die(path, bundle, chosen) for path in maps)]
     for die in dies:

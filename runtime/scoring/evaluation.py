@@ -90,13 +90,13 @@ def evaluate(
         quantized = _scores(session_int8, chosen, examples, batches, "int8", progress)
     clean = _scores(session, chosen, examples, batches, "clean", progress)
     scored = []
-    for die in dies:
+    for number, die in enumerate(dies, 1):
         if session.accepts(die):
             session.set_die(die)
         else:
             session = load(opened, die, threads=threads, combiner=combiner)
         seed = die.seed if isinstance(die, Die) else None
-        name = "measured die" if seed is None else f"die {seed}"
+        name = f"die {number} of {len(dies)} ({'measured' if seed is None else f'seed {seed}'})"
         metrics = _scores(session, chosen, examples, batches, name, progress)
         shares = _shares(session.report())
         scored.append(DieScore(seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics))

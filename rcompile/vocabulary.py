@@ -13,8 +13,8 @@ Scheme = Literal["none", "paper", "auto"]
 Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
 TaskName = Literal["sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 EffectName = Literal[
-    "variation", "write_verify", "drift", "retention", "temperature", "wires", "read_noise", "adc_error",
-    "endurance", "clusters", "lines", "stuck_between", "soft_errors",
+    "endurance", "stuck_between", "clusters", "lines", "variation", "write_verify", "drift", "retention", "temperature", "wires",
+    "read_noise", "adc_error", "soft_errors",
 ]  # fmt: skip
 Exporter = Literal["dynamo", "torchscript"]
 

@@ -9,8 +9,8 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from rcompile.cli.main import main
+from rcompile.hardware.describe import describe
 from rcompile.hardware.effects.table import Effects
-from rcompile.hardware.target import describe
 from rcompile.hardware.target_file import load_target, target_names
 from rcompile.vocabulary import EffectName, words
 

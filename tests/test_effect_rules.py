@@ -13,7 +13,8 @@ from rcompile.hardware.effects.lines import Lines
 from rcompile.hardware.effects.table import EFFECT_TYPES, Effects
 from rcompile.hardware.effects.variation import Variation, WriteVerify
 from rcompile.hardware.target_file import load_target, parse_target, targets_folder
-from runtime.die.dies import Die, MeasuredDie
+from runtime.die.measured import MeasuredDie
+from runtime.die.virtual import Die
 
 GOOD = (targets_folder() / "reram128x128.toml").read_text()
 REAL = load_target("reram128x128")

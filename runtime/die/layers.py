@@ -10,8 +10,8 @@ from rcompile.bundle.reader import Layer
 from rcompile.hardware.physics import Physics
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import I64, U8
+from runtime.die.any_die import AnyDie
 from runtime.die.cells import F64, actual_levels
-from runtime.die.dies import Die, MeasuredDie
 from runtime.die.flips import flipped_activations
 from runtime.die.reads import Reading, reading_of
 
@@ -33,7 +33,7 @@ class LayerOnDie:
         return flipped_activations(codes, self.physics, self.seed, self.first_crossbar, input_bits)
 
 
-def on_die(die: Die | MeasuredDie | None, layer: Layer, target: Target) -> LayerOnDie:
+def on_die(die: AnyDie | None, layer: Layer, target: Target) -> LayerOnDie:
     """A layer of a bundle on a die; None is a clean one."""
     levels, crossbars = layer.tiles.levels, layer.tiles.placement.crossbar
     if die is None:

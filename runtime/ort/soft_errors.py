@@ -15,7 +15,7 @@ from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
 from rcompile.onnx_in.read import OWN_PREFIX
-from runtime.die.dies import Die, MeasuredDie
+from runtime.die.any_die import AnyDie
 from runtime.die.flips import bit_flips
 from runtime.die.randomness import Purpose, crossbar_key
 
@@ -32,7 +32,7 @@ class NumberErrors:
     bit: int | None
 
 
-def number_errors(die: Die | MeasuredDie | None) -> NumberErrors | None:
+def number_errors(die: AnyDie | None) -> NumberErrors | None:
     """The soft errors of a die in embeddings and biases; None if it has none."""
     soft = die.effects.soft_errors if die else None
     if die is None or soft is None or not (soft.embedding_rate or soft.bias_rate):

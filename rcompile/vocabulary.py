@@ -17,6 +17,7 @@ EffectName = Literal[
     "read_noise", "adc_error", "soft_errors",
 ]  # fmt: skip
 Exporter = Literal["dynamo", "torchscript"]
+ImageFormat = Literal["npz"]
 
 
 def words(of: object) -> tuple[str, ...]:

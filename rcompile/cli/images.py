@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from rcompile.cli.arguments import DIRECTORY
-from rcompile.cli.terminal import JSON, PATH, force_option
+from rcompile.cli.arguments import DIRECTORY, PATH
+from rcompile.cli.terminal import JSON, force_option
 from rcompile.vocabulary import ImageFormat, words
 
 

@@ -12,8 +12,10 @@ from onnx import numpy_helper
 from small_models import changed_target, linear_model
 
 from rcompile import compile_model
+from rcompile.bundle.check import check
+from rcompile.bundle.diff import diff
 from rcompile.bundle.manifest import read_manifest
-from rcompile.bundle.reader import Bundle, diff
+from rcompile.bundle.reader import Bundle
 from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target, target_names
 from rcompile.layout.compact import UsedLines, compact
@@ -119,7 +121,7 @@ def test_two_compiles_give_the_same_bytes(name: str, classifier_onnx: Path, tmp_
     for out in ("a", "b"):
         compile_model(classifier_onnx, name, tmp_path / out)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    assert not [problem for _, found in Bundle.open(tmp_path / "a").check() for problem in found]
+    assert not [problem for _, found in check(Bundle.open(tmp_path / "a")) for problem in found]
 
 
 def test_manifest_names_no_path_of_this_machine(classifier_onnx: Path, tmp_path: Path) -> None:

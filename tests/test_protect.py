@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from small_models import changed_target, tiny_classifier
 
 from rcompile import compile_model
+from rcompile.bundle.check import check
 from rcompile.bundle.manifest import Manifest
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UnsupportedError, UsageError
@@ -232,7 +233,7 @@ def compiled(model: Path, out: Path, options: CompileOptions, **changes: dict) -
     target = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 32, "active_rows": 32}, **changes)
     manifest = compile_model(model, target, out, options).manifest
     assert manifest is not None
-    assert not [p for _, found in Bundle.open(out).check() for p in found]
+    assert not [p for _, found in check(Bundle.open(out)) for p in found]
     return manifest
 
 

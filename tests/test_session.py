@@ -14,6 +14,7 @@ from small_models import changed_target, save_model
 
 import runtime
 from rcompile import CompileOptions, compile_model
+from rcompile.bundle.check import check
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
 from runtime.ort.library import PROVIDER, device
@@ -112,7 +113,7 @@ def test_linears_in_a_row(bias: bool, tmp_path: Path) -> None:
         save_model(tmp_path / "m.onnx", nodes, constants, *shapes), "reram128x128", tmp_path / "bundle"
     ).manifest
     assert [len(layer.nodes) for layer in manifest.layers] == [2, 1]
-    assert not [problem for _, found in Bundle.open(tmp_path / "bundle").check() for problem in found]
+    assert not [problem for _, found in check(Bundle.open(tmp_path / "bundle")) for problem in found]
     x = rng.normal(0, 1, (5, 16)).astype(np.float32)
     wanted = x
     for i, weight in enumerate(("a.weight", "b.weight", "a.weight")):
@@ -136,7 +137,7 @@ def test_half_precision_with_names_that_clash(tmp_path: Path) -> None:
     shapes = ({"x": (TensorProto.FLOAT16, ["n", 16])}, {"y": (TensorProto.FLOAT16, ["n", 16])})
     source = save_model(tmp_path / "m.onnx", nodes, constants, *shapes)
     compile_model(source, "reram128x128", tmp_path / "bundle")
-    assert not [problem for _, found in Bundle.open(tmp_path / "bundle").check() for problem in found]
+    assert not [problem for _, found in check(Bundle.open(tmp_path / "bundle")) for problem in found]
     x = rng.normal(0, 1, (5, 16)).astype(np.float16)
     (wanted,) = ort.InferenceSession(str(source)).run(None, {"x": x})
     (found,) = runtime.load(tmp_path / "bundle").run(None, {"x": x})

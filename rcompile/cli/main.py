@@ -197,10 +197,11 @@ def check(bundle: Path, as_json: bool) -> None:
 
     Every image must decode to the quantized weights, and the host graph must be the manifest's.
     """
+    from rcompile.bundle.check import check as checked
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
 
-    checks = [{"what": what, "problems": problems} for what, problems in Bundle.open(bundle).check()]
+    checks = [{"what": what, "problems": problems} for what, problems in checked(Bundle.open(bundle))]
     problems = [f"{c['what']}: {p}" for c in checks for p in c["problems"]]
     if as_json:
         click.echo(show.to_json({"ok": not problems, "checks": checks}))
@@ -215,8 +216,8 @@ def check(bundle: Path, as_json: bool) -> None:
 @JSON
 def diff(a: Path, b: Path, as_json: bool) -> None:
     """Compare bundles A and B: the cells that change. Exit code 1 if any does."""
+    from rcompile.bundle.diff import diff as compare
     from rcompile.bundle.reader import Bundle
-    from rcompile.bundle.reader import diff as compare
     from rcompile.cli import show
 
     found = compare(Bundle.open(a), Bundle.open(b))

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from rcompile.bundle.diff import Difference
 from rcompile.bundle.manifest import LedgerRow, Manifest
-from rcompile.bundle.reader import Bundle, Difference, Layer
+from rcompile.bundle.reader import Bundle, Layer
 from rcompile.hardware.describe import DescribedEffect, describe
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Tiles

@@ -1,4 +1,6 @@
-"""What the command line says to what it cannot do: the nearest name, the command that was meant, one exit code, one JSON document."""
+"""What the command line says to what it cannot do: the nearest name, the command that was meant, one exit code, one
+JSON document.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Models and data by name: what is no name on the hub is refused at once, and a hub that does not answer is not waited for."""
+"""Models and data by name: what is no name on the hub is refused at once, and a hub that does not answer is not waited
+for.
+"""
 
 import socket
 import time

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rcompile.hardware.effect_rules import with_effects
+
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
-from rcompile.hardware.effect_rules import with_effects
 from runtime import Die
 from runtime.scoring.evaluation import evaluate
 

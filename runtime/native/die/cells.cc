@@ -92,7 +92,9 @@ TileCells DieCells::LoadAnalog(const RowBlock& block, int64_t tile, const uint8_
   const uint8_t* codes = has_stuck_cells() ? codes_.data() : nullptr;
   kernels.analog_levels(tables_, keys, cells, programmed, codes, analog_.data());
   if (wires_.wordline_drop > 0 || wires_.bitline_drop > 0) kernels.see_through(wires_, analog_.data(), scratch_.data());
-  if (combiner_ != Combiner::kCell && combiner_ != Combiner::kSelect) return {programmed, programmed, analog_.data(), false};
+  if (combiner_ != Combiner::kCell && combiner_ != Combiner::kSelect) {
+    return {programmed, programmed, analog_.data(), false};
+  }
   kernels.read_back(analog_.data(), cells, top_, levels_.data());
   resolver_.Resolve(combiner_, block, tile, levels_.data(), analog_.data());
   if (combiner_ == Combiner::kCell) return {programmed, levels_.data(), nullptr, false};

@@ -5,17 +5,17 @@
 #include <vector>
 
 #include "die/die.h"
-#include "simd/kernels.h"
-#include "layer/layer.h"
 #include "die/votes.h"
+#include "layer/layer.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 
 // A tile's cells, [rows][cols].
 struct TileCells {
   const uint8_t* programmed;
-  const uint8_t* levels;   // as programmed if the cells are analog
-  const int16_t* analog;   // on the grid; null if levels are whole
+  const uint8_t* levels;  // as programmed if the cells are analog
+  const int16_t* analog;  // on the grid; null if levels are whole
   bool as_programmed;
 };
 

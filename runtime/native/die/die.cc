@@ -106,9 +106,10 @@ void CheckTogether(const Die& die) {
   if (die.mapped && die.has_stuck_cells()) {
     throw Error("die: 'map' says which cells are stuck; leave out sa0, sa1, between, wordline, bitline and crossbar");
   }
-  const std::tuple<const char*, size_t> lists[] = {
-      {"base", die.base.empty() ? die.mean.size() : die.base.size()},
-      {"sigma", die.sigma.size()}, {"reach", die.reach.size()}, {"spread", die.spread.size()}};
+  const std::tuple<const char*, size_t> lists[] = {{"base", die.base.empty() ? die.mean.size() : die.base.size()},
+                                                   {"sigma", die.sigma.size()},
+                                                   {"reach", die.reach.size()},
+                                                   {"spread", die.spread.size()}};
   for (const auto& [name, size] : lists) {
     if (size == die.mean.size()) continue;
     throw Error("die: " + std::string(name) + " has " + std::to_string(size) + " numbers, but mean has " +
@@ -141,10 +142,14 @@ void CheckDie(const Die& die, const LayerConfig& config) {
   const auto fail = [&config](const std::string& what) { config.Fail("die: " + what); };
   const size_t levels = static_cast<size_t>(config.top_level()) + 1;
   if (die.has_analog_cells() && die.mean.size() != levels) {
-    fail("mean has " + std::to_string(die.mean.size()) + " numbers, but cells have " + std::to_string(levels) + " levels");
+    fail("mean has " + std::to_string(die.mean.size()) + " numbers, but cells have " + std::to_string(levels) +
+         " levels");
   }
   if (config.adc_bits == 0) {
-    const char* name = die.has_gain() ? "gain" : die.has_offset() ? "offset" : die.code_flip > 0 ? "code_flip" : nullptr;
+    const char* name = die.has_gain()      ? "gain"
+                       : die.has_offset()  ? "offset"
+                       : die.code_flip > 0 ? "code_flip"
+                                           : nullptr;
     if (name != nullptr) fail(std::string(name) + " is not 0, but the layer's converters are ideal (adc_bits 0)");
   } else if (die.code_flip > 0 && die.code_flip_bit >= config.adc_bits) {
     fail("code_flip_bit " + std::to_string(die.code_flip_bit) + " is not below adc_bits " +
@@ -156,8 +161,8 @@ void CheckDie(const Die& die, const LayerConfig& config) {
   }
   const int64_t driven = config.active_rows * config.top_digit();
   if ((die.has_analog_cells() || die.reads_differ()) && driven > kMostDriven) {
-    fail("analog reads hold the sums of " + std::to_string(kMostDriven) + " wordlines times the largest digit, not of " +
-         std::to_string(driven));
+    fail("analog reads hold the sums of " + std::to_string(kMostDriven) +
+         " wordlines times the largest digit, not of " + std::to_string(driven));
   }
   if (die.between > 0 && config.cell_bits == 1) fail("between is above 0, but cells have no levels between two");
 }

@@ -35,7 +35,8 @@ StuckHash HashOf(const Die& die, int64_t tile, double density) {
 std::vector<double> BlockDensities(const Die& die, int64_t tile, int64_t blocks, const CellKernels& kernels) {
   const int alpha = die.cluster_alpha;
   std::vector<float> drawn(blocks * alpha);
-  kernels.exponentials(Halves(TileKey(die.seed, Purpose::kCluster, tile)), static_cast<int>(drawn.size()), drawn.data());
+  kernels.exponentials(Halves(TileKey(die.seed, Purpose::kCluster, tile)), static_cast<int>(drawn.size()),
+                       drawn.data());
   const double total_rate = die.sa0 + die.sa1 + die.between;
   const double cap = total_rate > 0 ? 1 / total_rate : 1;
   std::vector<double> densities(blocks);
@@ -63,8 +64,7 @@ void DrawClusters(const Die& die, int64_t tile, int64_t rows, int64_t cols, uint
 }
 
 // Their cells read as SA0, whatever else they are.
-void BreakLines(const Die& die, int64_t tile, int64_t rows, int64_t cols, const CellKernels& kernels,
-                uint8_t* codes) {
+void BreakLines(const Die& die, int64_t tile, int64_t rows, int64_t cols, const CellKernels& kernels, uint8_t* codes) {
   constexpr uint8_t kSa0 = 1;
   std::vector<uint8_t> broken(std::max(rows, cols));
   const auto draw = [&](Purpose purpose, double rate, int64_t lines) {

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "die/die.h"
-#include "simd/kernels.h"
 #include "layer/layer.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <limits>
 
-
 namespace rcompile {
 namespace {
 
@@ -14,12 +13,12 @@ typedef uint8_t Side __attribute__((vector_size(kSide)));
 
 // Four times, the upper and the lower half are shuffled into each other, one row after the other.
 void TransposeSquare(Side* square) {
-  constexpr Side kLow = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
   for (int round = 0; round < 4; ++round) {
     Side shuffled[kSide];
     for (int i = 0; i < kSide / 2; ++i) {
-      shuffled[2 * i] = __builtin_shuffle(square[i], square[i + kSide / 2], kLow);
-      shuffled[2 * i + 1] = __builtin_shuffle(square[i], square[i + kSide / 2], kLow + kSide / 2);
+      const Side a = square[i], b = square[i + kSide / 2];
+      shuffled[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      shuffled[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
     std::memcpy(square, shuffled, sizeof shuffled);
   }
@@ -111,8 +110,7 @@ int Resolver::LeastDamaged(const OperationUnit& unit, const int32_t* bitlines, i
   int best = 0;
   int32_t least = std::numeric_limits<int32_t>::max();
   for (int r = 0; r < replicas; ++r) {
-    const int32_t damage =
-        SquaredDistance(Bitline(bitlines[r]) + unit.first, decided_.data() + unit.first, unit.count);
+    const int32_t damage = SquaredDistance(Bitline(bitlines[r]) + unit.first, decided_.data() + unit.first, unit.count);
     if (damage >= least) continue;
     least = damage;
     best = r;

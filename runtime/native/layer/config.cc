@@ -55,9 +55,8 @@ void LayerConfig::Check() const {
   CheckRange("weight_bits", weight_bits, 2, 8);
   CheckRange("cell_bits", cell_bits, 1, 4);
   if (stored_bits != 8 && stored_bits != packed_bits()) {
-    Fail("stored_bits is " + std::to_string(stored_bits) + ", neither 8 nor " +
-         std::to_string(packed_bits()) + ", as cells of " + std::to_string(cell_bits) +
-         " bits are packed");
+    Fail("stored_bits is " + std::to_string(stored_bits) + ", neither 8 nor " + std::to_string(packed_bits()) +
+         ", as cells of " + std::to_string(cell_bits) + " bits are packed");
   }
   CheckRange("input_bits", input_bits, 2, 8);
   CheckRange("dac_bits", dac_bits, 1, input_bits);

@@ -22,7 +22,7 @@ struct LayerConfig {
   Encoding encoding = Encoding::kOffset;
   int input_bits = 0;
   InputCoding input_coding = InputCoding::kTwosComplement;
-  int dac_bits = 1;  // of the digit of an input code that one read drives
+  int dac_bits = 1;       // of the digit of an input code that one read drives
   float input_scale = 0;  // 0: dynamic, one scale per row
   int64_t active_rows = 0;
   int adc_bits = 0;  // 0: ideal

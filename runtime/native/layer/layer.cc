@@ -83,14 +83,15 @@ void Layer::AddRowBlock(int64_t tile, std::vector<int32_t>* owner) {
     const int32_t input = arrays_.wordline_input[tile * arrays_.rows + row];
     if (input < -1 || input >= config_.inputs) {
       config_.Fail(At("wordline_input", tile, row) + " is " + std::to_string(input) + ", not in -1 .. " +
-           std::to_string(config_.inputs - 1));
+                   std::to_string(config_.inputs - 1));
     }
     if (input < 0) continue;
     int32_t& owned_by = (*owner)[input];
-    if (owned_by == id) config_.Fail(At("wordline_input", tile, row) + " drives input " + std::to_string(input) + " again");
+    const auto drives = [&] { return At("wordline_input", tile, row) + " drives input " + std::to_string(input); };
+    if (owned_by == id) config_.Fail(drives() + " again");
     if (owned_by >= 0) {
-      config_.Fail(At("wordline_input", tile, row) + " drives input " + std::to_string(input) +
-           ", which belongs to another row block (tile " + std::to_string(row_blocks_[owned_by].tiles[0]) + ")");
+      const int64_t owner_tile = row_blocks_[owned_by].tiles[0];
+      config_.Fail(drives() + ", which belongs to another row block (tile " + std::to_string(owner_tile) + ")");
     }
     owned_by = id;
     const int64_t unit = row / config_.active_rows;

@@ -17,10 +17,11 @@ void Spread(Bytes parts, uint8_t* levels) {
   } else {
     constexpr int kHalf = kHeld / 2;
     constexpr uint8_t kMask = (1 << kHalf) - 1;
-    constexpr Bytes kFirst = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    const Bytes low = parts & kMask, high = parts >> kHalf;
-    Spread<kBits, kHalf>(__builtin_shuffle(low, high, kFirst), levels);
-    Spread<kBits, kHalf>(__builtin_shuffle(low, high, kFirst + 8), levels + sizeof parts * kHalf / kBits);
+    const Bytes a = parts & kMask, b = parts >> kHalf;
+    const Bytes first = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const Bytes second = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    Spread<kBits, kHalf>(first, levels);
+    Spread<kBits, kHalf>(second, levels + sizeof parts * kHalf / kBits);
   }
 }
 
@@ -62,7 +63,7 @@ void Layer::CheckPadding() const {
   for (int64_t row = 0; row < arrays_.tiles * arrays_.rows; ++row) {
     if (arrays_.levels[(row + 1) * row_bytes - 1] >> used_bits == 0) continue;
     config_.Fail("levels[" + std::to_string(row / arrays_.rows) + ", " + std::to_string(row % arrays_.rows) +
-         "] is not padded with 0");
+                 "] is not padded with 0");
   }
 }
 
@@ -77,8 +78,8 @@ void Layer::CheckLevels() const {
     if (seen <= top) continue;
     const int64_t index = std::find_if(levels, levels + cells, [top](uint8_t l) { return l > top; }) - levels;
     config_.Fail("levels[" + std::to_string(tile) + ", " + std::to_string(index / arrays_.cols) + ", " +
-         std::to_string(index % arrays_.cols) + "] is " + std::to_string(levels[index]) + ", above the top level " +
-         std::to_string(top));
+                 std::to_string(index % arrays_.cols) + "] is " + std::to_string(levels[index]) +
+                 ", above the top level " + std::to_string(top));
   }
 }
 

@@ -37,8 +37,8 @@ void Layer::FindVotes(int64_t tile) {
   std::vector<int32_t> group;
   for (size_t i = 0; i < keys.size(); ++i) {
     group.push_back(static_cast<int32_t>(keys[i] & ((1 << kColBits) - 1)));
-    const bool is_last = i + 1 == keys.size() || keys[i] >> (kReplicaBits + kColBits) !=
-                                                     keys[i + 1] >> (kReplicaBits + kColBits);
+    const bool is_last =
+        i + 1 == keys.size() || keys[i] >> (kReplicaBits + kColBits) != keys[i + 1] >> (kReplicaBits + kColBits);
     if (!is_last) continue;
     AddVotes(tile, group);
     group.clear();
@@ -51,7 +51,8 @@ void Layer::AddVotes(int64_t tile, const std::vector<int32_t>& group) {
   const auto fail = [&](const char* array, const uint8_t* values, size_t r, const std::string& broken) {
     const int64_t i = base + group[r];
     config_.Fail(At(array, tile, group[r]) + " is " + std::to_string(values[i]) + ", but " + broken + " (output " +
-         std::to_string(arrays_.bitline_output[i]) + ", slice " + std::to_string(arrays_.bitline_slice[i]) + ")");
+                 std::to_string(arrays_.bitline_output[i]) + ", slice " + std::to_string(arrays_.bitline_slice[i]) +
+                 ")");
   };
   const uint8_t *replica = arrays_.bitline_replica, *inverted = arrays_.bitline_inverted;
   const size_t replicas = group.size();
@@ -86,7 +87,7 @@ void Layer::CheckDuplicates() const {
         int32_t& seen = last_seen[output * kinds + 2 * arrays_.bitline_slice[i] + (arrays_.bitline_polarity[i] < 0)];
         if (seen == static_cast<int32_t>(block)) {
           config_.Fail(At("bitline_output", tile, col) + " is " + std::to_string(output) + ", whose slice " +
-               std::to_string(arrays_.bitline_slice[i]) + " this row block already has");
+                       std::to_string(arrays_.bitline_slice[i]) + " this row block already has");
         }
         seen = static_cast<int32_t>(block);
       }
@@ -105,7 +106,7 @@ void Layer::CheckReplicas() const {
       for (const int replicas : votes_[tile].replicas) {
         if (!HoldAlike(levels, arrays_.cols, block, bitlines, replicas)) {
           config_.Fail("levels[" + std::to_string(tile) + "] differ between bitline " + std::to_string(bitlines[0]) +
-               " and its replicas");
+                       " and its replicas");
         }
         bitlines += replicas;
       }

@@ -102,8 +102,8 @@ using Node_GetDomain = Entry<Status*(const Node*, const char**), 351>;
 }  // namespace api
 
 namespace ep_api {
-using CreateEpDevice = Entry<Status*(EpFactory*, const HardwareDevice*, const void* metadata, const void* options,
-                                     EpDevice**), 0>;
+using CreateEpDevice =
+    Entry<Status*(EpFactory*, const HardwareDevice*, const void* metadata, const void* options, EpDevice**), 0>;
 using AddSingleNode = Entry<Status*(GraphSupportInfo*, const Node*), 3>;
 using CreateKernelRegistry = Entry<Status*(KernelRegistry**), 18>;
 using ReleaseKernelRegistry = Entry<void(KernelRegistry*), 19>;

@@ -8,8 +8,8 @@
 #include <thread>
 #include <utility>
 
-#include "die/faults.h"
 #include "base/error.h"
+#include "die/faults.h"
 
 namespace rcompile {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "ort/layer_store.h"
 #include "ort/abi.h"
+#include "ort/layer_store.h"
 
 namespace rcompile {
 

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "ort/operator.h"
 #include "base/text.h"
 #include "ort/call.h"
+#include "ort/operator.h"
 
 namespace rcompile {
 namespace {
@@ -81,7 +81,8 @@ StoreOptions ReadOptions(const SessionOptions* options) {
 }
 
 struct OperatorKernel : KernelImpl {
-  OperatorKernel(const KernelInfo* info, std::shared_ptr<LayerStore> store) : KernelImpl{}, matmul(info, std::move(store)) {
+  OperatorKernel(const KernelInfo* info, std::shared_ptr<LayerStore> store)
+      : KernelImpl{}, matmul(info, std::move(store)) {
     version = kApiVersion;
     Compute = [](KernelImpl* self, KernelContext* context) -> Status* {
       return Guard([&] { static_cast<OperatorKernel*>(self)->matmul.Compute(context); });

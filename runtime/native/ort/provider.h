@@ -4,8 +4,8 @@
 #include <memory>
 #include <string>
 
-#include "ort/layer_store.h"
 #include "ort/abi.h"
+#include "ort/layer_store.h"
 
 namespace rcompile {
 

@@ -66,8 +66,9 @@ void InferShape(ShapeInferContext* context) {
 
 Status* RefuseCpuKernel(const CustomOp*, const void*, const KernelInfo*, void**) {
   return Guard([] {
-    throw Error("CrossbarMatMul is not on CrossbarExecutionProvider; for a clean die on the CPU provider register this "
-                "library's custom ops instead");
+    throw Error(
+        "CrossbarMatMul is not on CrossbarExecutionProvider; for a clean die on the CPU provider register this "
+        "library's custom ops instead");
   });
 }
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "product/bit_serial.h"
 #include "die/randomness.h"
+#include "product/bit_serial.h"
 
 namespace rcompile {
 namespace {

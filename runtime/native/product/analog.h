@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "product/bit_serial.h"
 #include "die/cells.h"
 #include "die/die.h"
-#include "simd/kernels.h"
 #include "layer/layer.h"
+#include "product/bit_serial.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 
@@ -40,10 +40,10 @@ struct AnalogMode {
 // An operation unit of a row block, with its place in what is stored per row of x.
 struct AnalogUnit {
   OperationUnit wordlines;
-  int octets;           // groups of 8 wordlines
+  int octets;            // groups of 8 wordlines
   uint32_t in_crossbar;  // its number there, those that are not driven included
-  int64_t x_offset;     // of its [plane][bit][pattern]
-  int64_t number;       // among all units
+  int64_t x_offset;      // of its [plane][bit][pattern]
+  int64_t number;        // among all units
 };
 
 struct AnalogBlock {

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <tuple>
 
-#include "product/analog.h"
 #include "die/randomness.h"
+#include "product/analog.h"
 
 namespace rcompile {
 namespace {
@@ -30,8 +30,7 @@ AnalogMode::AnalogMode(const LayerConfig& config, const Die& die, Vote voted, co
     leak.push_back(leaked);
     digital_leak.push_back(config.adc_bits == 0 ? 0 : config.DigitalLeak(population));
     bias.push_back(static_cast<int32_t>(std::min(std::floor(leaked * kGrid + kGrid / 2), kMostBias)));
-    const double variance =
-        die.noise * die.noise + static_cast<double>(population) * (die.cell_noise * die.cell_noise);
+    const double variance = die.noise * die.noise + static_cast<double>(population) * (die.cell_noise * die.cell_noise);
     noise.push_back(std::sqrt(variance) * kGrid);
   }
 }
@@ -102,8 +101,13 @@ void AnalogBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>&
 void AnalogBuilder::AddGroup(int block, int64_t tile, const Lane* first, const Lane* last, const TileCells& cells) {
   const int vectors = static_cast<int>((last - first + kAnalogLanes - 1) / kAnalogLanes);
   const int64_t lanes = int64_t{vectors} * kAnalogLanes;
-  const AnalogGroup group{first->panel, block, layer_.config().first_tile + tile, first->replicas, vectors,
-                          static_cast<int64_t>(plan_.column.size()), static_cast<int64_t>(plan_.bitline.size()),
+  const AnalogGroup group{first->panel,
+                          block,
+                          layer_.config().first_tile + tile,
+                          first->replicas,
+                          vectors,
+                          static_cast<int64_t>(plan_.column.size()),
+                          static_cast<int64_t>(plan_.bitline.size()),
                           static_cast<int64_t>(plan_.levels.size())};
   plan_.groups.push_back(group);
   plan_.column.resize(group.first_lane + lanes);
@@ -126,8 +130,7 @@ void AnalogBuilder::AddLane(const AnalogGroup& group, int64_t tile, const Lane& 
   plan_.column[group.first_lane + at] = static_cast<uint8_t>(lane.output % kPanelWidth);
   plan_.weight[group.first_lane + at] = sign * (1 << (layer_.config().cell_bits * lane.slice));
   for (int r = 0; r < group.replicas; ++r) {
-    const int64_t i =
-        group.bitlines + (at / kAnalogLanes * group.replicas + r) * kAnalogLanes + at % kAnalogLanes;
+    const int64_t i = group.bitlines + (at / kAnalogLanes * group.replicas + r) * kAnalogLanes + at % kAnalogLanes;
     plan_.bitline[i] = static_cast<uint32_t>(lane.bitlines[r]);
     if (mode_.conversion != Conversion::kAny) continue;
     plan_.gain[i] = gain_[lane.bitlines[r]];

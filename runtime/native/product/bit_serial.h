@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/aligned_bytes.h"
-#include "simd/kernels.h"
 #include "layer/layer.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 
@@ -31,8 +31,8 @@ struct SerialMode {
   int dac_bits;
 
   Vote vote;
-  // Wordlines of a look-up if the lanes of a vector are reads, of a row of x and a plane each (lane_read_kernel.h); 0 if
-  // they are bitlines (serial_read_kernel.h).
+  // Wordlines of a look-up if the lanes of a vector are reads, of a row of x and a plane each (lane_read_kernel.h); 0
+  // if they are bitlines (serial_read_kernel.h).
   int lookup;
   int bitlines;  // of a vector; with look-ups, of a pair
   // With look-ups, of any vector: each lane's plane weight times lane_sign, so that a signed byte holds it, or 0 for a
@@ -53,8 +53,8 @@ struct SerialMode {
   void AddDigits(int bits, int sign);
 };
 
-// Of 8 * octets codes: patterns [plane][bit][2 * octets] of their digits, times kPatternScale, and the sum of the digits in
-// each plane.
+// Of 8 * octets codes: patterns [plane][bit][2 * octets] of their digits, times kPatternScale, and the sum of the
+// digits in each plane.
 void PackPlanes(const uint8_t* coded, int octets, const SerialMode::Digit* digits, int planes, int dac_bits, uint8_t* x,
                 int* populations);
 
@@ -162,8 +162,7 @@ class SerialInputs {
  private:
   using Populations = std::array<int, 16>;  // by plane
 
-  Populations PackUnit(int64_t row, const SerialBlock& block, const SerialUnit& unit,
-                       const int8_t* codes) noexcept;
+  Populations PackUnit(int64_t row, const SerialBlock& block, const SerialUnit& unit, const int8_t* codes) noexcept;
   int64_t SetTerms(int64_t row, const SerialUnit& unit, const Populations& populations) noexcept;
   // With look-ups, where a row's lanes of a group of wordlines begin, and its limits.
   int64_t LanesOf(int64_t row, const SerialUnit& unit) const noexcept {
@@ -186,8 +185,8 @@ class SerialInputs {
   const LayerConfig& config_;
   const SerialMode& mode_;
   const SerialPlan& plan_;
-  const bool has_leak_;  // limits and leaks differ from row to row
-  std::vector<double> leak_of_;          // by population
+  const bool has_leak_;          // limits and leaks differ from row to row
+  std::vector<double> leak_of_;  // by population
   std::vector<int64_t> digital_leak_of_;
   SerialStorage* storage_ = nullptr;
 };

@@ -122,8 +122,8 @@ SerialInputs::Populations SerialInputs::PackUnit(int64_t row, const SerialBlock&
       PackLanes(coded, unit.groups, mode_.lookup, planes, x, kSerialRows * mode_.row_lanes(), ones);
     } else {
       const int first_plane = pass * planes;
-      uint8_t* const x = storage_->x.data() + row * plan_.x_size + unit.x_offset +
-                         2 * first_plane * mode_.dac_bits * unit.groups;
+      uint8_t* const x =
+          storage_->x.data() + row * plan_.x_size + unit.x_offset + 2 * first_plane * mode_.dac_bits * unit.groups;
       PackPlanes(coded, unit.groups, mode_.digits.data() + first_plane, planes, mode_.dac_bits, x, ones);
     }
   }

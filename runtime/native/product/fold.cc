@@ -93,7 +93,8 @@ std::shared_ptr<const FoldedLayer> Folder::Run() {
   return folded_;
 }
 
-// Replicas that hold the same levels read the same codes, so that there is nothing to vote on, unless each read differs.
+// Replicas that hold the same levels read the same codes, so that there is nothing to vote on, unless each read
+// differs.
 void Folder::FindVotes(const RowBlock& block, int64_t tile, const TileCells& cells) {
   voted_columns_.clear();
   std::fill(votes_.begin(), votes_.end(), 0);

@@ -6,14 +6,14 @@
 #include <memory>
 #include <vector>
 
-#include "die/flips.h"
 #include "base/aligned_bytes.h"
+#include "die/cells.h"
+#include "die/flips.h"
+#include "layer/layer.h"
 #include "product/analog.h"
 #include "product/bit_serial.h"
-#include "die/cells.h"
-#include "simd/kernels.h"
-#include "layer/layer.h"
 #include "product/linear.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 

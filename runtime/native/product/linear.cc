@@ -31,7 +31,7 @@ void LinearBuilder::AddTile(const RowBlock& block, int64_t tile, const TileCells
     const int64_t panel = arrays_.bitline_output[tile * cols + run.first_bitline] / kPanelWidth * panel_size_;
     if (on_grid_) {
       kernels_.fold.accumulate_grid(cells.analog, cols, multiplier_.data(), offset_.data(), driven, run,
-                                  grid_.data() + panel);
+                                    grid_.data() + panel);
     } else {
       kernels_.fold.accumulate(cells.levels, cols, flip_.data(), driven, run, whole_.data() + panel);
     }
@@ -121,7 +121,8 @@ void LinearBuilder::AddConstants(const std::vector<Weight>& weights, LinearPart*
 
 int LinearBuilder::PlanesOf(int64_t panel) const {
   return on_grid_ ? kernels_.fold.byte_planes(grid_.data() + panel * panel_size_, panel_size_)
-                  : kernels_.fold.fits_byte(whole_.data() + panel * panel_size_, panel_size_) ? 1 : 2;
+         : kernels_.fold.fits_byte(whole_.data() + panel * panel_size_, panel_size_) ? 1
+                                                                                     : 2;
 }
 
 void LinearBuilder::PackPanels(LinearPart* part) const {

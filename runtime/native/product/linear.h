@@ -7,8 +7,8 @@
 
 #include "base/aligned_bytes.h"
 #include "die/cells.h"
-#include "simd/kernels.h"
 #include "layer/layer.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 
@@ -50,7 +50,7 @@ class LinearBuilder {
   const KernelTable& kernels_;
   const bool on_grid_;
   const int64_t panels_;
-  const int64_t panel_size_;   // weights in one panel
+  const int64_t panel_size_;    // weights in one panel
   std::vector<int16_t> whole_;  // [panel][input][column]; empty if on the grid
   std::vector<int32_t> grid_;   // the same, on the grid
   std::vector<int64_t> ideal_;  // per output, sum over the inputs of the weight codes as programmed

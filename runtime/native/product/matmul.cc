@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace rcompile {
 namespace {
 
@@ -114,8 +113,8 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
 }
 
 void Product::MultiplyBlock(int64_t panel, int64_t first_row, int64_t rows) noexcept {
-  const bool serial = folded_.single.plan.HasPanel(panel) || folded_.voted.plan.HasPanel(panel) ||
-                      folded_.analog.plan.HasPanel(panel);
+  const bool serial =
+      folded_.single.plan.HasPanel(panel) || folded_.voted.plan.HasPanel(panel) || folded_.analog.plan.HasPanel(panel);
   int64_t serial_codes[kSerialRows * kPanelWidth];
   int64_t serial_digital[kSerialRows * kPanelWidth];
   if (serial) {

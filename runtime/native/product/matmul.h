@@ -7,8 +7,8 @@
 #include <mutex>
 #include <vector>
 
-#include "product/fold.h"
 #include "base/parallel.h"
+#include "product/fold.h"
 
 namespace rcompile {
 

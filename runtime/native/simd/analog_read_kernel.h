@@ -2,22 +2,24 @@
 // tables of four wordlines' patterns, as in serial_read_kernel.h, then whatever lies between a current and its code.
 // runtime/product/reference.py, _Read, has the same operations in the same order.  Compiled as vectors.h.
 //
-// Bounds, in units of the grid: a sum is at most 2^14 * 2^15 = 2^29 (die.cc), noise below 2^25 (die.cc has the ranges), and 32 bits
-// hold both with the bias.  Codes are below 2^16; 255 for the planes times 128 for the slice keeps them below 2^31.
+// Bounds, in units of the grid: a sum is at most 2^14 * 2^15 = 2^29 (die.cc), noise below 2^25 (die.cc has the ranges),
+// and 32 bits hold both with the bias.  Codes are below 2^16; 255 for the planes times 128 for the slice keeps them
+// below 2^31.
 #pragma once
 
-#include "simd/serial_read_kernel.h"
 #include "simd/randomness_kernel.h"
+#include "simd/serial_read_kernel.h"
 
 namespace rcompile {
 namespace {
 
-constexpr int kPatternBytes = 64;                    // kAnalogLanes sums
-constexpr int kGroupBytes = 16 * kPatternBytes;      // all patterns of four wordlines
-constexpr int kAnalogSegment = 128;                  // wordlines whose tables fit the first level cache
-constexpr int kHeldReads = 1024;                     // vectors of kAnalogLanes; with the table, they fit the second
+constexpr int kPatternBytes = 64;                     // kAnalogLanes sums
+constexpr int kGroupBytes = 16 * kPatternBytes;       // all patterns of four wordlines
+constexpr int kAnalogSegment = 128;                   // wordlines whose tables fit the first level cache
+constexpr int kHeldReads = 1024;                      // vectors of kAnalogLanes; with the table, they fit the second
 constexpr int kMaxReads = kMaxPlanes * kAnalogLanes;  // of one row
-typedef int16_t Shorts __attribute__((vector_size(RCOMPILE_VECTOR_BYTES / 2)));  // as many as there are words in a vector
+// As many as there are words in a vector.
+typedef int16_t Shorts __attribute__((vector_size(RCOMPILE_VECTOR_BYTES / 2)));
 
 // The planes of one row that are read, and how many ones each drives.
 struct DrivenPlanes {
@@ -143,7 +145,9 @@ void ConvertAny(const AnalogRead& read, const DrivenPlanes& driven, int replica,
       const int at = i * kAnalogLanes + lane, of = replica * kAnalogLanes + lane;
       Doubles current = __builtin_convertvector(LoadVector<HalfInts>(sums + at), Doubles) * (1. / kGrid) + leak;
       current = current * LoadVector<Doubles>(read.gain + of) + LoadVector<Doubles>(read.offset + of);
-      if (noise != nullptr) current += __builtin_convertvector(LoadVector<HalfInts>(noise + at), Doubles) * (1. / kGrid);
+      if (noise != nullptr) {
+        current += __builtin_convertvector(LoadVector<HalfInts>(noise + at), Doubles) * (1. / kGrid);
+      }
       if (step != 1) current /= step;
       Doubles code = current + 0.5;  // not negative from here on, so that truncation is floor
       code = code < most ? code : most;

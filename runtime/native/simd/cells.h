@@ -9,7 +9,7 @@ namespace rcompile {
 
 // Levels that are no whole ones are integers in units of 1 / kGrid level.
 constexpr int kGrid = 1024;
-constexpr int kMaxLevels = 16;    // of a cell
+constexpr int kMaxLevels = 16;  // of a cell
 
 struct FaultCount {
   int64_t sa0 = 0;

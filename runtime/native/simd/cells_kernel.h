@@ -197,7 +197,8 @@ void ReadBack(const int16_t* analog, int64_t cells, uint8_t top, uint8_t* levels
 }
 
 constexpr CellKernels kCellKernels = {
-    InjectFaults, StuckCodes, ApplyFaults, AnalogLevels, SeeThrough, ReadBack, DrawEvents, DrawExponentials, DrawNormals,
+    InjectFaults, StuckCodes, ApplyFaults,      AnalogLevels, SeeThrough,
+    ReadBack,     DrawEvents, DrawExponentials, DrawNormals,
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include <string>
 
-#include "simd/kernels.h"
 #include "base/error.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 

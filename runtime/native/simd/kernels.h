@@ -46,7 +46,7 @@ struct BitlineRun {
 // Integer results of a panel for a few rows, and what turns them into float32.
 struct Epilogue {
   int rows;
-  int cols;                   // columns that exist, up to kPanelWidth
+  int cols;  // columns that exist, up to kPanelWidth
   const QuantizedRow* row;
   const float* weight_scale;  // of the panel's columns
   const float* bias;
@@ -72,13 +72,13 @@ struct FoldKernels {
   void (*accumulate)(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows&, const BitlineRun&,
                      int16_t* weights);
   bool (*fits_byte)(const int16_t* weights, int64_t count);
-  // Packs a panel [4 * quads][kPanelWidth] as [quads][kPanelWidth][4] bytes: digit `plane` of w in base 256, all digits in
-  // -128 .. 127, plus 128.
+  // Packs a panel [4 * quads][kPanelWidth] as [quads][kPanelWidth][4] bytes: digit `plane` of w in base 256, all digits
+  // in -128 .. 127, plus 128.
   void (*pack_plane)(const int16_t* weights, int64_t quads, int plane, uint8_t* bytes);
-  // weights[inputs[i]][run column] += multiplier * level - offset, over the driven wordlines i; multiplier and offset are
-  // by bitline, those of the run count for nothing.
+  // weights[inputs[i]][run column] += multiplier * level - offset, over the driven wordlines i; multiplier and offset
+  // are by bitline, those of the run count for nothing.
   void (*accumulate_grid)(const int16_t* levels, int64_t cols, const int32_t* multiplier, const int32_t* offset,
-                     const DrivenRows&, const BitlineRun&, int32_t* weights);
+                          const DrivenRows&, const BitlineRun&, int32_t* weights);
   // Byte planes that hold the weights, and plane `plane` of them: as above.
   int (*byte_planes)(const int32_t* weights, int64_t count);
   void (*pack_grid_plane)(const int32_t* weights, int64_t quads, int plane, uint8_t* bytes);

@@ -29,8 +29,8 @@ struct Avx2 {
   static inline __attribute__((always_inline)) LaneCodes Dot(const Vector<uint8_t>& values,
                                                              const Vector<uint8_t>& weights) {
     const __m256i v = (__m256i)values, w = (__m256i)weights;
-    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(v, _mm256_set1_epi16(255)),
-                                           _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+    const __m256i even =
+        _mm256_madd_epi16(_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
     const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(v, 8), _mm256_srai_epi16(w, 8));
     return (LaneCodes)_mm256_add_epi32(even, odd);
   }

@@ -79,8 +79,8 @@ inline __attribute__((always_inline)) void SumChunk(const uint8_t* levels, int64
 template <class Isa, int kVectors>
 void ReadPair(const LaneRead& read, int bitline, int64_t lane) {
   constexpr int kChunk = kChunkWordlines / Isa::kLookup;
-  const auto sum_chunk = [&](int begin, Vector<uint8_t>* first, Vector<uint8_t>* second)
-                             __attribute__((always_inline)) {
+  const auto sum_chunk = [&](int begin, Vector<uint8_t>* first,
+                             Vector<uint8_t>* second) __attribute__((always_inline)) {
     const int left = read.groups - begin;
     SumChunk<Isa, kVectors>(read.levels + bitline * read.bitline_stride + begin * PackedLevels(Isa::kLookup),
                             read.bitline_stride, read.x + begin * read.x_stride + lane, read.x_stride,

@@ -50,8 +50,8 @@ int32_t QuantizeByDivision(const float* __restrict x, int64_t size, float scale,
 // rounded quotient are each at most 127.5 where no clip makes them equal, and three roundings, 2^-15 at most, apart:
 // they round to one integer unless the product is that near to the middle of two.
 template <bool kClip>
-bool QuantizeByInverse(const float* __restrict x, int64_t size, float inverse, float code_max,
-                       int8_t* __restrict codes, int32_t* sum_of_codes) {
+bool QuantizeByInverse(const float* __restrict x, int64_t size, float inverse, float code_max, int8_t* __restrict codes,
+                       int32_t* sum_of_codes) {
   uint32_t sum = 0, farthest = 0;
   for (int64_t i = 0; i < size; ++i) {
     const float value = kClip ? Clip(x[i] * inverse, code_max) : x[i] * inverse;

@@ -1,5 +1,5 @@
-// Words and numbers of docs/hardware.md, "Random numbers": runtime/die/randomness.py operation by operation, each rounded by
-// itself.  Compiled as vectors.h.
+// Words and numbers of docs/hardware.md, "Random numbers": runtime/die/randomness.py operation by operation, each
+// rounded by itself.  Compiled as vectors.h.
 #pragma once
 
 #include <cstdint>

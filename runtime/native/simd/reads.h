@@ -47,7 +47,7 @@ struct SerialRead {
   int replicas;
   const uint8_t* levels;   // [wordline][lane], of replica 0
   int64_t replica_stride;  // from one replica's levels to the next one's
-  const uint8_t* x;       // [row][plane][group of 4 wordlines]: pattern of input bits, times kPatternScale
+  const uint8_t* x;        // [row][plane][group of 4 wordlines]: pattern of input bits, times kPatternScale
   int64_t x_stride;
   int64_t x_plane_stride;
   const uint16_t* planes;  // per row: the set of planes to read
@@ -66,13 +66,13 @@ struct SerialRead {
 // One operation unit, read on bitlines one after the other.  A lane is a read, of one row of x and one plane: each row
 // has equally many lanes, the last ones without a plane if need be.
 struct LaneRead {
-  int bitlines;  // an even number
-  int groups;    // of KernelTable::lookup wordlines
+  int bitlines;           // an even number
+  int groups;             // of KernelTable::lookup wordlines
   const uint8_t* levels;  // [bitline][group][PackedLevels(lookup)]
   int64_t bitline_stride;
-  const uint8_t* x;  // [group][lane]: pattern of input bits
-  int64_t x_stride;  // from group to group
-  int64_t lanes;     // a whole number of vectors
+  const uint8_t* x;      // [group][lane]: pattern of input bits
+  int64_t x_stride;      // from group to group
+  int64_t lanes;         // a whole number of vectors
   const uint8_t* limit;  // [lane]; of every vector alike if limit_stride is 0, else that is 1
   int64_t limit_stride;
   const int8_t* plane_weight;  // [lane] of any vector

@@ -10,33 +10,23 @@ namespace {
 
 constexpr int kVectorBytes = RCOMPILE_VECTOR_BYTES;
 
-// Real holds twice the sum of a vote group's codes, and a half, exactly.
+// Of unsigned lanes; Real holds twice the sum of a vote group's codes, and a half, exactly.
+template <class T, class WideT, class SignedWideT, class RealT>
+struct LaneTypesOf {
+  typedef T Vector __attribute__((vector_size(kVectorBytes)));
+  typedef WideT Wide __attribute__((vector_size(kVectorBytes)));
+  using WideLane = WideT;
+  using SignedWideLane = SignedWideT;
+  using Real = RealT;
+};
 template <class T>
 struct LaneTypes;
 template <>
-struct LaneTypes<uint8_t> {
-  typedef uint8_t Vector __attribute__((vector_size(kVectorBytes)));
-  typedef uint16_t Wide __attribute__((vector_size(kVectorBytes)));
-  using WideLane = uint16_t;
-  using SignedWideLane = int16_t;
-  using Real = float;
-};
+struct LaneTypes<uint8_t> : LaneTypesOf<uint8_t, uint16_t, int16_t, float> {};
 template <>
-struct LaneTypes<uint16_t> {
-  typedef uint16_t Vector __attribute__((vector_size(kVectorBytes)));
-  typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
-  using WideLane = uint32_t;
-  using SignedWideLane = int32_t;
-  using Real = float;
-};
+struct LaneTypes<uint16_t> : LaneTypesOf<uint16_t, uint32_t, int32_t, float> {};
 template <>
-struct LaneTypes<uint32_t> {
-  typedef uint32_t Vector __attribute__((vector_size(kVectorBytes)));
-  typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
-  using WideLane = uint64_t;
-  using SignedWideLane = int64_t;
-  using Real = double;
-};
+struct LaneTypes<uint32_t> : LaneTypesOf<uint32_t, uint64_t, int64_t, double> {};
 template <class T>
 using Vector = typename LaneTypes<T>::Vector;
 template <class T>

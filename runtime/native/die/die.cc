@@ -159,10 +159,10 @@ void CheckDie(const Die& die, const LayerConfig& config) {
     fail("activation_flip_bit " + std::to_string(die.activation_flip_bit) + " is not below input_bits " +
          std::to_string(config.input_bits));
   }
-  const int64_t driven = config.active_rows * config.top_digit();
+  const int64_t driven = config.active_rows * config.top_pulse();
   if ((die.has_analog_cells() || die.reads_differ()) && driven > kMostDriven) {
     fail("analog reads hold the sums of " + std::to_string(kMostDriven) +
-         " wordlines times the largest digit, not of " + std::to_string(driven));
+         " wordlines times the largest pulse, not of " + std::to_string(driven));
   }
   if (die.between > 0 && config.cell_bits == 1) fail("between is above 0, but cells have no levels between two");
 }

@@ -1,5 +1,6 @@
 #include "layer/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -15,6 +16,7 @@ constexpr int64_t kMaxInputs = 65536;
 constexpr int64_t kMaxOutputs = int64_t{1} << 20;
 constexpr int64_t kMaxWeights = int64_t{1} << 31;
 constexpr int64_t kMaxTile = int64_t{1} << 40;
+constexpr int kMaxDacBits = 4;
 constexpr double kMinStep = 1.0 / 256;
 constexpr double kMaxStep = 1 << 20;
 constexpr double kMaxHrsLevels = 4096;
@@ -59,8 +61,7 @@ void LayerConfig::Check() const {
          ", as cells of " + std::to_string(cell_bits) + " bits are packed");
   }
   CheckRange("input_bits", input_bits, 2, 8);
-  CheckRange("dac_bits", dac_bits, 1, input_bits);
-  CheckRange("cell_bits + dac_bits", cell_bits + dac_bits, 2, 9);  // a level times a bit's weight
+  CheckRange("dac_bits", dac_bits, 1, std::min(input_bits, kMaxDacBits));
   CheckRange("adc_bits", adc_bits, 0, 16);
   if (!(input_scale >= 0) || !std::isfinite(input_scale)) {
     Fail("input_scale is " + std::to_string(input_scale) + ", neither 0 (dynamic) nor finite and positive");

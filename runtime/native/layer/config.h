@@ -22,7 +22,7 @@ struct LayerConfig {
   Encoding encoding = Encoding::kOffset;
   int input_bits = 0;
   InputCoding input_coding = InputCoding::kTwosComplement;
-  int dac_bits = 1;       // of the digit of an input code that one read drives
+  int dac_bits = 1;       // of a pulse: what one read drives of an input code
   float input_scale = 0;  // 0: dynamic, one scale per row
   int64_t active_rows = 0;
   int adc_bits = 0;  // 0: ideal
@@ -36,7 +36,7 @@ struct LayerConfig {
   // Of one wordline in `levels`.
   int64_t StoredBytes(int64_t cols) const { return cols / 8 * stored_bits + (cols % 8 * stored_bits + 7) / 8; }
   int top_level() const { return (1 << cell_bits) - 1; }
-  int top_digit() const { return (1 << dac_bits) - 1; }
+  int top_pulse() const { return (1 << dac_bits) - 1; }
   int slices() const {
     const int bits = encoding == Encoding::kOffset ? weight_bits : weight_bits - 1;
     return (bits + cell_bits - 1) / cell_bits;
@@ -47,7 +47,7 @@ struct LayerConfig {
   // What is added to an input code before it is driven.
   int input_offset() const { return input_coding == InputCoding::kOffset ? 1 << (input_bits - 1) : 0; }
   int64_t adc_max() const;
-  // Digital value that is subtracted after a read whose driven digits add up to `population`.
+  // Digital value that is subtracted after a read whose pulses add up to `population`.
   int64_t DigitalLeak(int64_t population) const;
   double Leak(int64_t population) const;
 

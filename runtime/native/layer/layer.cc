@@ -8,7 +8,6 @@ namespace rcompile {
 namespace {
 
 // As those of config.cc.
-constexpr int64_t kMaxRows = 4096;
 constexpr int64_t kMaxCols = 65536;  // as FindVotes packs them
 
 }  // namespace

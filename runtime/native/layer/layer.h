@@ -11,6 +11,9 @@
 
 namespace rcompile {
 
+// Of a tile.
+constexpr int64_t kMaxRows = 4096;
+
 struct LayerArrays {
   int64_t tiles = 0;
   int64_t rows = 0;
@@ -62,6 +65,10 @@ class Layer {
   const LayerArrays& arrays() const { return arrays_; }
   // The level [rows][cols] that each cell of a tile is programmed to, where it lies or in `buffer`.
   const uint8_t* ProgrammedLevels(int64_t tile, std::vector<uint8_t>* buffer) const;
+  // Of a level on a used bitline.
+  int32_t Weight(int64_t bitline) const {
+    return arrays_.bitline_polarity[bitline] * (1 << (config_.cell_bits * arrays_.bitline_slice[bitline]));
+  }
   const std::vector<RowBlock>& row_blocks() const { return row_blocks_; }
   const TileVotes& votes(int64_t tile) const { return votes_[tile]; }
   bool has_votes() const { return has_votes_; }

@@ -29,8 +29,8 @@ class Folder {
   const bool can_prove_;
   std::shared_ptr<FoldedLayer> folded_;
   LinearBuilder linear_;
-  SerialBuilder single_;
-  SerialBuilder voted_;
+  WholeBuilder single_;
+  WholeBuilder voted_;
   AnalogBuilder analog_;
   // Of the tile at hand:
   std::vector<uint32_t> sums_;
@@ -48,9 +48,9 @@ Vote VoteInReads(Combiner combiner) {
 std::shared_ptr<FoldedLayer> EmptyLayer(const LayerConfig& config, const Die& die, Combiner combiner,
                                         const FoldOptions& options) {
   const Vote vote = VoteInReads(combiner);
-  const SerialMode single(config, *options.kernels, Vote::kNone, options.force_bit_serial);
-  const SerialMode voted(config, *options.kernels, vote, true);
-  return std::make_shared<FoldedLayer>(single, voted, AnalogMode(config, die, vote, single));
+  const WholeMode single(config, *options.kernels, Vote::kNone, options.force_bit_serial);
+  const WholeMode voted(config, *options.kernels, vote, true);
+  return std::make_shared<FoldedLayer>(single, voted, AnalogMode(config, die, vote));
 }
 
 Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const FoldOptions& options)
@@ -131,7 +131,7 @@ void Folder::FoldTile(int block_index, int64_t tile) {
 // No read of the row block can reach the ADC's full scale, whatever the levels.
 bool Folder::CannotClip(const RowBlock& block) const {
   return std::all_of(block.units.begin(), block.units.end(), [this](const OperationUnit& unit) {
-    const int64_t most = int64_t{unit.count} * config_.top_digit();
+    const int64_t most = int64_t{unit.count} * config_.top_pulse();
     return most * config_.top_level() + config_.DigitalLeak(most) <= config_.adc_max();
   });
 }
@@ -143,9 +143,9 @@ void Folder::Prove(const RowBlock& block, int64_t tile, const uint8_t* levels) {
     for (const OperationUnit& unit : block.units) {
       std::fill(sums_.begin(), sums_.end(), 0);
       kernels_.fold.add_levels(levels, cols, block.wordlines.data() + unit.first, unit.count, sums_.data());
-      const int64_t digit = config_.top_digit();
-      const int64_t limit = config_.adc_max() - config_.DigitalLeak(digit * unit.count);
-      for (int64_t col = 0; col < cols; ++col) collapses_[col] &= digit * sums_[col] <= limit;
+      const int64_t pulse = config_.top_pulse();
+      const int64_t limit = config_.adc_max() - config_.DigitalLeak(pulse * unit.count);
+      for (int64_t col = 0; col < cols; ++col) collapses_[col] &= pulse * sums_[col] <= limit;
     }
   }
   single_columns_.clear();

@@ -1,5 +1,5 @@
-// Folding: from a layer and a die to what the product needs, packed weights for bitlines that cannot clip and
-// bit-serial plans for the others.
+// Folding: from a layer and a die to what the product needs, packed weights for bitlines that cannot clip and plans of
+// reads for the others.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 #include "die/cells.h"
 #include "die/flips.h"
 #include "layer/layer.h"
-#include "product/analog.h"
-#include "product/bit_serial.h"
+#include "product/analog_reads.h"
 #include "product/linear.h"
+#include "product/whole_reads.h"
 #include "simd/kernels.h"
 
 namespace rcompile {
 
 // Bitlines that are computed read by read, and how.
-struct SerialPart {
-  SerialMode mode;
-  SerialPlan plan;
+struct WholePart {
+  WholeMode mode;
+  WholePlan plan;
 };
 
 struct AnalogPart {
@@ -29,14 +29,14 @@ struct AnalogPart {
 };
 
 struct FoldedLayer {
-  FoldedLayer(const SerialMode& single_mode, const SerialMode& voted_mode, const AnalogMode& analog_mode)
+  FoldedLayer(const WholeMode& single_mode, const WholeMode& voted_mode, const AnalogMode& analog_mode)
       : single{single_mode, {}}, voted{voted_mode, {}}, analog{analog_mode, {}} {}
 
   ActivationFlips flips;
   LinearPart linear;
   double code_step = 1;  // of a read's code, in the linear part's units
-  SerialPart single;
-  SerialPart voted;       // vote groups whose replicas differ, if they vote in each read
+  WholePart single;
+  WholePart voted;        // vote groups whose replicas differ, if they vote in each read
   AnalogPart analog;      // takes the place of both where sums of whole levels do not say what a read gives
   int64_t collapsed = 0;  // vote groups that passed the collapse proof
   FaultCount faults;

@@ -16,8 +16,7 @@ namespace rcompile {
 struct Workspace {
   AlignedBytes codes;  // [row][code_stride]
   std::vector<QuantizedRow> rows;
-  std::array<SerialStorage, 2> serial;  // of a folded layer's single and voted part
-  AnalogStorage analog;
+  std::array<ReadStorage, 3> reads;  // as Product::inputs_
 };
 
 // Workspaces of concurrent runs.

@@ -1,5 +1,5 @@
 // One operation unit, read on kAnalogLanes bitlines or vote groups whose levels are on the grid: sums of levels from
-// tables of four wordlines' patterns, as in serial_read_kernel.h, then whatever lies between a current and its code.
+// tables of four wordlines' patterns, as in whole_read_kernel.h, then whatever lies between a current and its code.
 // runtime/product/reference.py, _Read, has the same operations in the same order.  Compiled as vectors.h.
 //
 // Bounds, in units of the grid: a sum is at most 2^14 * 2^15 = 2^29 (die.cc), noise below 2^25 (die.cc has the ranges),
@@ -8,7 +8,7 @@
 #pragma once
 
 #include "simd/randomness_kernel.h"
-#include "simd/serial_read_kernel.h"
+#include "simd/whole_read_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -27,10 +27,10 @@ struct DrivenPlanes {
   int plane[kMaxPlanes];
   int population[kMaxPlanes];
 
-  DrivenPlanes(const AnalogRead& read, int row) {
-    for (unsigned planes = read.planes[row * read.planes_stride]; planes != 0; planes &= planes - 1) {
+  DrivenPlanes(const DrivenInputs& inputs, int row) {
+    for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
       plane[count] = __builtin_ctz(planes);
-      population[count] = read.populations[row * read.population_stride + plane[count]];
+      population[count] = inputs.populations[row * inputs.populations_stride + plane[count]];
       ++count;
     }
   }
@@ -74,21 +74,21 @@ inline __attribute__((always_inline)) Ints SumPatterns(const uint8_t* x, int gro
 }
 
 // sums[row][number of the driven plane][lane] of one replica.
-void SumUnit(const AnalogRead& read, const int16_t* levels, int32_t* sums) {
+void SumUnit(const DrivenInputs& inputs, const int16_t* levels, int32_t* sums) {
   alignas(64) char table[kAnalogSegment / 4 * kGroupBytes];
-  for (int first = 0; first < read.wordlines; first += kAnalogSegment) {
-    const int wordlines = read.wordlines - first < kAnalogSegment ? read.wordlines - first : kAnalogSegment;
+  for (int first = 0; first < inputs.wordlines; first += kAnalogSegment) {
+    const int wordlines = inputs.wordlines - first < kAnalogSegment ? inputs.wordlines - first : kAnalogSegment;
     TabulatePatterns(levels + static_cast<int64_t>(first) * kAnalogLanes, wordlines, table);
-    for (int row = 0; row < read.rows; ++row) {
-      const uint8_t* x = read.x + row * read.x_stride + first / 4;
+    for (int row = 0; row < inputs.rows; ++row) {
+      const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
       int32_t* sum = sums + row * kMaxReads;
-      for (unsigned planes = read.planes[row * read.planes_stride]; planes != 0; planes &= planes - 1) {
-        const uint8_t* patterns = x + __builtin_ctz(planes) * read.dac_bits * read.x_bit_stride;
+      for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
+        const uint8_t* patterns = x + __builtin_ctz(planes) * inputs.dac_bits * inputs.x_bit_stride;
         for (int lane = 0; lane < kAnalogLanes; lane += kWordLanes, sum += kWordLanes) {
           Ints total = first > 0 ? LoadVector<Ints>(sum) : Ints{};
           total = SumPatterns(patterns, (wordlines + 3) / 4, table + 4 * lane, total);
-          for (int bit = 1; bit < read.dac_bits; ++bit) {
-            const uint8_t* of_bit = patterns + bit * read.x_bit_stride;
+          for (int bit = 1; bit < inputs.dac_bits; ++bit) {
+            const uint8_t* of_bit = patterns + bit * inputs.x_bit_stride;
             total += SumPatterns(of_bit, (wordlines + 3) / 4, table + 4 * lane, Ints{}) * (1 << bit);
           }
           StoreVector(total, sum);
@@ -189,19 +189,6 @@ void Convert(const AnalogRead& read, int row, const DrivenPlanes& driven, int re
   if (read.flip.possible) FlipCodes(read, driven, read.flip_keys[row], counters, sums);
 }
 
-// sorted[(replicas - 1) / 2], as far as it takes to sort, of one vector of each replica's codes.
-inline Ints MedianCode(Ints* codes, int replicas) {
-  const int middle = (replicas - 1) / 2;
-  for (int i = 0; i <= middle; ++i) {
-    for (int j = i + 1; j < replicas; ++j) {
-      const Ints low = codes[i] < codes[j] ? codes[i] : codes[j];
-      codes[j] = codes[i] < codes[j] ? codes[j] : codes[i];
-      codes[i] = low;
-    }
-  }
-  return codes[middle];
-}
-
 // floor(sum / replicas + 1/2)
 inline void MeanCode(const int32_t* codes, int64_t stride, int replicas, int32_t* mean) {
   for (int lane = 0; lane < kAnalogLanes; lane += kDoubleLanes) {
@@ -224,7 +211,7 @@ void TakeVote(const AnalogRead& read, const DrivenPlanes& driven, int64_t stride
     for (int lane = 0; lane < kAnalogLanes; lane += kWordLanes) {
       Ints voters[kMaxReplicas];
       for (int r = 0; r < read.replicas; ++r) voters[r] = LoadVector<Ints>(codes + r * stride + lane);
-      StoreVector(MedianCode(voters, read.replicas), codes + lane);
+      StoreVector(LowerMedian(voters, read.replicas), codes + lane);
     }
   }
 }
@@ -236,7 +223,7 @@ void AddCodes(const AnalogRead& read, const DrivenPlanes& driven, const int32_t*
     for (int lane = 0; lane < kAnalogLanes; lane += kDoubleLanes) {
       Doubles sum = {};  // below 2^44
       for (int i = 0; i < driven.count; ++i) {
-        const double weight = read.plane_weight[driven.plane[i]];
+        const double weight = read.inputs.plane_weight[driven.plane[i]];
         sum += __builtin_convertvector(LoadVector<HalfInts>(codes + i * kAnalogLanes + lane), Doubles) * weight;
       }
       for (int j = 0; j < kDoubleLanes; ++j) sums[lane + j] = static_cast<int64_t>(sum[j]) * read.weight[lane + j];
@@ -246,7 +233,7 @@ void AddCodes(const AnalogRead& read, const DrivenPlanes& driven, const int32_t*
     for (int lane = 0; lane < kAnalogLanes; lane += kWordLanes) {
       Ints sum = {};
       for (int i = 0; i < driven.count; ++i) {
-        sum += LoadVector<Ints>(codes + i * kAnalogLanes + lane) * read.plane_weight[driven.plane[i]];
+        sum += LoadVector<Ints>(codes + i * kAnalogLanes + lane) * read.inputs.plane_weight[driven.plane[i]];
       }
       StoreVector(sum * LoadVector<Ints>(read.weight + lane), weighted + lane);
     }
@@ -259,21 +246,17 @@ void AddCodes(const AnalogRead& read, const DrivenPlanes& driven, const int32_t*
   }
 }
 
-void ReadAnalog(const AnalogRead& arguments) {
-  AnalogRead read = arguments;
+void ReadAnalog(const AnalogRead& read) {
   alignas(64) int32_t sums[kHeldReads * kAnalogLanes];  // [replica][row][plane][lane]
   const int most_rows = kHeldReads / (kMaxPlanes * read.replicas);
-  for (int done = 0; done < arguments.rows; done += read.rows) {
-    read.rows = arguments.rows - done < most_rows ? arguments.rows - done : most_rows;
-    read.x = arguments.x + done * read.x_stride;
-    read.planes = arguments.planes + done * read.planes_stride;
-    read.populations = arguments.populations + done * read.population_stride;
-    const int64_t stride = int64_t{read.rows} * kMaxReads;
+  for (int done = 0; done < read.inputs.rows; done += most_rows) {
+    const DrivenInputs inputs = RowsOf(read.inputs, done, most_rows);
+    const int64_t stride = int64_t{inputs.rows} * kMaxReads;
     for (int r = 0; r < read.replicas; ++r) {
-      SumUnit(read, read.levels + r * read.replica_stride, sums + r * stride);
+      SumUnit(inputs, read.levels + r * read.replica_stride, sums + r * stride);
     }
-    for (int row = 0; row < read.rows; ++row) {
-      const DrivenPlanes driven(read, row);
+    for (int row = 0; row < inputs.rows; ++row) {
+      const DrivenPlanes driven(inputs, row);
       int32_t* of_row = sums + row * kMaxReads;
       for (int r = 0; r < read.replicas; ++r) Convert(read, done + row, driven, r, of_row + r * stride);
       if (read.replicas > 1) TakeVote(read, driven, stride, of_row);

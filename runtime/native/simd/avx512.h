@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "simd/lane_read_kernel.h"
+#include "simd/lookup_read_kernel.h"
 #include "simd/vectors.h"
 
 namespace rcompile {

@@ -44,10 +44,10 @@ void FinishWide(const Epilogue& e, const int32_t* acc, const WideTerms& terms) {
     if (terms.constant != nullptr) {
       for (int j = 0; j < kPanelWidth; ++j) digital[j] += terms.constant[j];
     }
-    if (terms.serial_digital != nullptr) {
-      for (int j = 0; j < kPanelWidth; ++j) digital[j] += terms.serial_digital[at + j];
+    if (terms.read_digital != nullptr) {
+      for (int j = 0; j < kPanelWidth; ++j) digital[j] += terms.read_digital[at + j];
     }
-    if (terms.serial_codes != nullptr) std::memcpy(codes, terms.serial_codes + at, sizeof codes);
+    if (terms.read_codes != nullptr) std::memcpy(codes, terms.read_codes + at, sizeof codes);
     for (int j = 0; j < e.cols; ++j) {
       y[j] = RoundResult(codes[j], digital[j], terms) * terms.unit * (row_scale * e.weight_scale[j]) + e.bias[j];
     }

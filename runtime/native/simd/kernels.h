@@ -58,8 +58,8 @@ struct Epilogue {
 struct WideTerms {
   const int32_t* higher[kMaxBytePlanes - 1];  // products of the higher byte planes
   const int64_t* constant;                    // one per column
-  const int64_t* serial_codes;                // A of docs/hardware.md
-  const int64_t* serial_digital;              // bit-serial part of D
+  const int64_t* read_codes;                  // A of docs/hardware.md
+  const int64_t* read_digital;                // the reads' part of D
   double step;
   bool integer_step;
   float unit;  // what everything is multiplied by
@@ -95,7 +95,7 @@ struct ProductKernels {
 
 struct KernelTable {
   const char* name;
-  int vector_bytes;  // of serial reads
+  int vector_bytes;  // of whole reads
   CellKernels cells;
   FoldKernels fold;
   ReadKernels reads;

@@ -5,10 +5,10 @@
 #include "simd/cells_kernel.h"
 #include "simd/finish_kernel.h"
 #include "simd/fold_kernel.h"
-#include "simd/lane_read_kernel.h"
+#include "simd/lookup_read_kernel.h"
 #include "simd/quantize_kernel.h"
-#include "simd/serial_read_kernel.h"
 #include "simd/voted_read_kernel.h"
+#include "simd/whole_read_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -18,7 +18,7 @@ struct Avx2 {
                                                                             const Vector<uint8_t>& b) {
     return (Vector<uint8_t>)_mm256_adds_epu8((__m256i)a, (__m256i)b);
   }
-  static constexpr int kLookup = 4;
+  static constexpr int kWordlines = 4;
   static inline __attribute__((always_inline)) Vector<uint8_t> Table(const uint8_t* levels) {
     return (Vector<uint8_t>)_mm256_broadcastsi128_si256(LoadVector<__m128i>(kQuadSums.sums[*levels]));
   }
@@ -102,7 +102,7 @@ const KernelTable kAvx2Kernels = {
     kVectorBytes,
     kCellKernels,
     kFoldKernels,
-    {ReadSerial<Avx2>, ReadVoted<Avx2>, ReadLanes<Avx2>, Avx2::kLookup, ReadAnalog, Scatter},
+    {ReadWhole<Avx2>, ReadVoted<Avx2>, ReadLookup<Avx2>, Avx2::kWordlines, ReadAnalog, Scatter},
     {QuantizeRow, Multiply, Finish, FinishWide},
 };
 

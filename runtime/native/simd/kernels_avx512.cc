@@ -6,16 +6,16 @@
 #include "simd/cells_kernel.h"
 #include "simd/finish_kernel.h"
 #include "simd/fold_kernel.h"
-#include "simd/lane_read_kernel.h"
+#include "simd/lookup_read_kernel.h"
 #include "simd/quantize_kernel.h"
-#include "simd/serial_read_kernel.h"
 #include "simd/voted_read_kernel.h"
+#include "simd/whole_read_kernel.h"
 
 namespace rcompile {
 namespace {
 
 struct Avx512 : Avx512Lanes {
-  static constexpr int kLookup = 4;
+  static constexpr int kWordlines = 4;
   static inline __attribute__((always_inline)) Vector<uint8_t> Table(const uint8_t* levels) {
     return (Vector<uint8_t>)_mm512_broadcast_i32x4(LoadVector<__m128i>(kQuadSums.sums[*levels]));
   }
@@ -70,7 +70,7 @@ void Multiply(const int8_t* x, int64_t x_stride, int rows, const uint8_t* plane,
 }  // namespace
 
 // kernels_avx512vbmi.cc
-void ReadLanesVbmi(const LaneRead& read);
+void ReadLookupVbmi(const LookupRead& read);
 
 extern const KernelTable kAvx512Kernels;
 const KernelTable kAvx512Kernels = {
@@ -78,7 +78,7 @@ const KernelTable kAvx512Kernels = {
     kVectorBytes,
     kCellKernels,
     kFoldKernels,
-    {ReadSerial<Avx512>, ReadVoted<Avx512>, ReadLanes<Avx512>, Avx512::kLookup, ReadAnalog, Scatter},
+    {ReadWhole<Avx512>, ReadVoted<Avx512>, ReadLookup<Avx512>, Avx512::kWordlines, ReadAnalog, Scatter},
     {QuantizeRow, Multiply, Finish, FinishWide},
 };
 
@@ -88,7 +88,7 @@ const KernelTable kAvx512VbmiKernels = {
     kVectorBytes,
     kCellKernels,
     kFoldKernels,
-    {ReadSerial<Avx512>, ReadVoted<Avx512>, ReadLanesVbmi, kVbmiLookup, ReadAnalog, Scatter},
+    {ReadWhole<Avx512>, ReadVoted<Avx512>, ReadLookupVbmi, kVbmiWordlines, ReadAnalog, Scatter},
     {QuantizeRow, Multiply, Finish, FinishWide},
 };
 

@@ -3,7 +3,7 @@
 
 #define RCOMPILE_VECTOR_BYTES 64
 #include "simd/avx512.h"
-#include "simd/lane_read_kernel.h"
+#include "simd/lookup_read_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -25,7 +25,7 @@ constexpr PairSums MakePairSums() {
 constexpr PairSums kPairSums = MakePairSums();
 
 struct Avx512Vbmi : Avx512Lanes {
-  static constexpr int kLookup = kVbmiLookup;
+  static constexpr int kWordlines = kVbmiWordlines;
   static inline __attribute__((always_inline)) Vector<uint8_t> Table(const uint8_t* levels) {
     const __m512i quad = _mm512_broadcast_i32x4(LoadVector<__m128i>(kQuadSums.sums[levels[0]]));
     return (Vector<uint8_t>)quad + LoadVector<Vector<uint8_t>>(kPairSums.sums[levels[1]]);
@@ -38,6 +38,6 @@ struct Avx512Vbmi : Avx512Lanes {
 
 }  // namespace
 
-void ReadLanesVbmi(const LaneRead& read) { ReadLanes<Avx512Vbmi>(read); }
+void ReadLookupVbmi(const LookupRead& read) { ReadLookup<Avx512Vbmi>(read); }
 
 }  // namespace rcompile

@@ -4,8 +4,8 @@
 #include "simd/finish_kernel.h"
 #include "simd/fold_kernel.h"
 #include "simd/quantize_kernel.h"
-#include "simd/serial_read_kernel.h"
 #include "simd/voted_read_kernel.h"
+#include "simd/whole_read_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -40,7 +40,7 @@ const KernelTable kPortableKernels = {
     kVectorBytes,
     kCellKernels,
     kFoldKernels,
-    {ReadSerial<Portable>, ReadVoted<Portable>, nullptr, 0, ReadAnalog, Scatter},
+    {ReadWhole<Portable>, ReadVoted<Portable>, nullptr, 0, ReadAnalog, Scatter},
     {QuantizeRow, Multiply, Finish, FinishWide},
 };
 

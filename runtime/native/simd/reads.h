@@ -9,6 +9,8 @@ namespace rcompile {
 
 // Patterns of input bits are stored times this, which saves the kernel a shift.
 constexpr int kPatternScale = 8;
+// Input bits are at most 8, and sign and magnitude are driven apart.
+constexpr int kMaxPlanes = 16;
 // Of one vote group.
 constexpr int kMaxReplicas = 15;
 // Bitlines of an analog read.
@@ -35,27 +37,35 @@ enum class ReadKind {
   kStepped,  // floor((sum + leak) / step + 1/2), clipped
 };
 
-// One operation unit, read on one vector of bitlines or of vote groups for several input rows.
-struct SerialRead {
+// What drives one operation unit, for several input rows.
+struct DrivenInputs {
+  int rows;
+  int wordlines;
+  const uint8_t* x;  // [row][plane][bit][group of 4 wordlines]: pattern of the pulses' bits, times kPatternScale
+  int64_t x_stride;
+  int64_t x_bit_stride;
+  int dac_bits;
+  const uint16_t* planes;  // per row: the set of planes to read
+  int64_t planes_stride;
+  const uint16_t* populations;  // [row][plane]: sum of the pulses
+  int64_t populations_stride;
+  const int32_t* plane_weight;
+};
+
+// One operation unit, read on one vector of bitlines or of vote groups whose levels are whole.
+struct WholeRead {
   ReadKind kind;  // not kExcess if there is a vote
   Vote vote;
   // Bytes of a lane: 1 where the limit fits a byte (sums saturate), else 2 or 4 so that sums are exact.
   int lane_bytes;
   bool is_unsigned;  // no plane has a negative weight
-  int rows;
-  int wordlines;
+  DrivenInputs inputs;
   int replicas;
-  const uint8_t* levels;   // [wordline][lane], of replica 0
+  const uint8_t* levels;   // [driven wordline][lane], of replica 0
   int64_t replica_stride;  // from one replica's levels to the next one's
-  const uint8_t* x;        // [row][plane][group of 4 wordlines]: pattern of input bits, times kPatternScale
-  int64_t x_stride;
-  int64_t x_plane_stride;
-  const uint16_t* planes;  // per row: the set of planes to read
-  int64_t planes_stride;
-  const int32_t* plane_weight;
-  const uint32_t* limit;  // [row][plane], not for kStepped
-  const double* leak;     // [row][plane], kStepped only
-  int64_t term_stride;    // row stride of limit or leak, 0 if all rows are alike
+  // By population:
+  const uint32_t* limit;  // not for kStepped
+  const double* leak;     // kStepped only
   double step;
   int64_t code_max;
   int64_t* codes;  // [row][lane], added to, times codes_weight; lane i is at LanePosition(i) in `levels`
@@ -65,10 +75,10 @@ struct SerialRead {
 
 // One operation unit, read on bitlines one after the other.  A lane is a read, of one row of x and one plane: each row
 // has equally many lanes, the last ones without a plane if need be.
-struct LaneRead {
+struct LookupRead {
   int bitlines;           // an even number
-  int groups;             // of KernelTable::lookup wordlines
-  const uint8_t* levels;  // [bitline][group][PackedLevels(lookup)]
+  int groups;             // of ReadKernels::lookup_wordlines
+  const uint8_t* levels;  // [bitline][group][PackedLevels(lookup_wordlines)]
   int64_t bitline_stride;
   const uint8_t* x;      // [group][lane]: pattern of input bits
   int64_t x_stride;      // from group to group
@@ -89,24 +99,14 @@ constexpr int PackedLevels(int wordlines) { return (wordlines + 3) / 4; }
 // `codes`.
 constexpr int LanePosition(int lane, int lanes) { return lane < lanes / 2 ? 2 * lane : 2 * (lane - lanes / 2) + 1; }
 
-// One operation unit, read on kAnalogLanes bitlines or vote groups of one tile for several input rows.
+// One operation unit, read on kAnalogLanes bitlines or vote groups of one tile whose levels are on the grid.
 struct AnalogRead {
   Conversion conversion;
   Vote vote;
-  int rows;
-  int wordlines;
+  DrivenInputs inputs;
   int replicas;
   const int16_t* levels;   // [driven wordline][lane], of replica 0
   int64_t replica_stride;  // from one replica's levels to the next one's
-  const uint8_t* x;        // [row][plane][bit][group of 4 wordlines]: pattern of the digits' bits, times kPatternScale
-  int64_t x_stride;
-  int64_t x_bit_stride;
-  int dac_bits;
-  const uint16_t* planes;  // per row: the set of planes to read
-  int64_t planes_stride;
-  const uint16_t* populations;  // [row][plane]: sum of the digits
-  int64_t population_stride;
-  const int32_t* plane_weight;
   // By population:
   const int32_t* bias;  // leakage and a half, in units of the grid; kWhole
   const double* leak;   // kAny
@@ -133,10 +133,10 @@ struct AnalogRead {
 };
 
 struct ReadKernels {
-  void (*serial)(const SerialRead&);  // without a vote
-  void (*voted)(const SerialRead&);   // with one
-  void (*lanes)(const LaneRead&);     // without a vote, for sums that a byte holds or saturates at
-  int lookup;                         // wordlines that `lanes` looks up at once; 0: there is no `lanes`
+  void (*whole)(const WholeRead&);    // without a vote
+  void (*voted)(const WholeRead&);    // with one
+  void (*lookup)(const LookupRead&);  // without a vote, for sums that a byte holds or saturates at
+  int lookup_wordlines;               // that `lookup` looks up at once; 0: there is no `lookup`
   void (*analog)(const AnalogRead&);
   // codes[row][column[lane]] += weight[lane] * lane_codes[row][lane]; `codes` has row stride kPanelWidth.
   void (*scatter)(const int64_t* lane_codes, int lanes, int rows, const uint8_t* column, const int32_t* weight,

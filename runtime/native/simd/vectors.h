@@ -44,5 +44,19 @@ inline void StoreVector(const V& v, void* to) {
   std::memcpy(to, &v, sizeof v);
 }
 
+// sorted[(count - 1) / 2] of each lane, as far as it takes to sort.
+template <class V>
+inline V LowerMedian(V* vectors, int count) {
+  const int middle = (count - 1) / 2;
+  for (int i = 0; i <= middle; ++i) {
+    for (int j = i + 1; j < count; ++j) {
+      const V low = vectors[i] < vectors[j] ? vectors[i] : vectors[j];
+      vectors[j] = vectors[i] < vectors[j] ? vectors[j] : vectors[i];
+      vectors[i] = low;
+    }
+  }
+  return vectors[middle];
+}
+
 }  // namespace
 }  // namespace rcompile

@@ -1,8 +1,8 @@
 // One operation unit, read on a vector of vote groups: the sums of all replicas first, then one voted code a read.
-// Compiled as serial_read_kernel.h, whose bounds hold here.
+// Compiled as whole_read_kernel.h, whose bounds hold here.
 #pragma once
 
-#include "simd/serial_read_kernel.h"
+#include "simd/whole_read_kernel.h"
 
 namespace rcompile {
 namespace {
@@ -11,36 +11,22 @@ constexpr int kHeldSums = 1024;  // vectors; with the table, they fit the second
 
 // sums[row][plane] of one replica.
 template <class Isa, class T>
-void SumReplica(const SerialRead& read, const uint8_t* levels, Vector<T>* sums) {
+void SumReplica(const DrivenInputs& inputs, const uint8_t* levels, Vector<T>* sums) {
+  const int64_t plane_stride = inputs.dac_bits * inputs.x_bit_stride;
   alignas(kVectorBytes) Vector<T> table[kSegmentGroups * kPatterns];
-  for (int first = 0; first < read.wordlines; first += kSegment) {
-    const int wordlines = read.wordlines - first < kSegment ? read.wordlines - first : kSegment;
+  for (int first = 0; first < inputs.wordlines; first += kSegment) {
+    const int wordlines = inputs.wordlines - first < kSegment ? inputs.wordlines - first : kSegment;
     BuildTable<Isa, T>(levels + static_cast<int64_t>(first) * kLanesOf<T>, wordlines, table);
-    for (int row = 0; row < read.rows; ++row) {
-      const uint8_t* x = read.x + row * read.x_stride + first / 4;
-      for (unsigned planes = read.planes[row * read.planes_stride]; planes != 0; planes &= planes - 1) {
+    for (int row = 0; row < inputs.rows; ++row) {
+      const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
+      for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
         const int plane = __builtin_ctz(planes);
         Vector<T>& sum = sums[row * kMaxPlanes + plane];
         const Vector<T> start = first > 0 ? sum : Vector<T>{};
-        sum = SumLevels<Isa, T>(x + plane * read.x_plane_stride, (wordlines + 3) / 4, table, start);
+        sum = SumPlane<Isa, T>(inputs, x + plane * plane_stride, (wordlines + 3) / 4, table, start);
       }
     }
   }
-}
-
-// sorted[(replicas - 1) / 2], as far as it takes to sort.  A code does not fall where its sum rises, so that the median
-// of the codes is the code of the median.
-template <class T>
-Vector<T> LowerMedian(Vector<T>* sums, int replicas) {
-  const int middle = (replicas - 1) / 2;
-  for (int i = 0; i <= middle; ++i) {
-    for (int j = i + 1; j < replicas; ++j) {
-      const Vector<T> low = sums[i] < sums[j] ? sums[i] : sums[j];
-      sums[j] = sums[i] < sums[j] ? sums[j] : sums[i];
-      sums[i] = low;
-    }
-  }
-  return sums[middle];
 }
 
 // floor(sum / replicas + 1/2) = floor((2 * sum + replicas) / (2 * replicas)).  The extra half keeps the quotient 1/60
@@ -51,9 +37,9 @@ inline Real Mean(Real sum, int replicas) {
 }
 
 template <class T>
-void AddMean(const SerialRead& read, const Vector<T>* sums, int64_t term, int plane, LimitedCodes<T, false>* codes) {
+void AddMean(const WholeRead& read, const Vector<T>* sums, int population, int plane, LimitedCodes<T, false>* codes) {
   using Real = typename LaneTypes<T>::Real;
-  const Vector<T> limit = Vector<T>{} + static_cast<T>(read.limit[term]);
+  const Vector<T> limit = Vector<T>{} + static_cast<T>(read.limit[population]);
   int32_t total[kLanesOf<T>] = {};  // 15 sums of at most 4096 * 255
   for (int r = 0; r < read.replicas; ++r) {
     const Vector<T> clipped = sums[r] < limit ? sums[r] : limit;
@@ -67,13 +53,13 @@ void AddMean(const SerialRead& read, const Vector<T>* sums, int64_t term, int pl
   }
   Vector<T> code;
   std::memcpy(&code, mean, sizeof code);
-  codes->Add(read, code, term, plane);
+  codes->Add(read, code, population, plane);
 }
 
 template <class T>
-void AddMean(const SerialRead& read, const Vector<T>* sums, int64_t term, int plane, SteppedCodes<T>* codes) {
-  const double leak = read.leak[term], step = read.step;
-  const int64_t code_max = read.code_max, weight = read.plane_weight[plane];
+void AddMean(const WholeRead& read, const Vector<T>* sums, int population, int plane, SteppedCodes<T>* codes) {
+  const double leak = read.leak[population], step = read.step;
+  const int64_t code_max = read.code_max, weight = read.inputs.plane_weight[plane];
   int64_t total[kLanesOf<T>] = {};
   for (int r = 0; r < read.replicas; ++r) {
     T lanes[kLanesOf<T>];
@@ -86,29 +72,27 @@ void AddMean(const SerialRead& read, const Vector<T>* sums, int64_t term, int pl
 }
 
 template <class Isa, class T, class Codes>
-void ReadVotedUnit(const SerialRead& arguments) {
-  SerialRead read = arguments;
+void ReadVotedUnit(const WholeRead& read) {
   alignas(kVectorBytes) Vector<T> sums[kHeldSums];  // [replica][row][plane]
   const int most_rows = kHeldSums / (kMaxPlanes * read.replicas);
-  for (int done = 0; done < arguments.rows; done += read.rows) {
-    read.rows = arguments.rows - done < most_rows ? arguments.rows - done : most_rows;
-    read.x = arguments.x + done * read.x_stride;
-    read.planes = arguments.planes + done * read.planes_stride;
-    const int stride = read.rows * kMaxPlanes;
+  for (int done = 0; done < read.inputs.rows; done += most_rows) {
+    const DrivenInputs inputs = RowsOf(read.inputs, done, most_rows);
+    const int stride = inputs.rows * kMaxPlanes;
     for (int r = 0; r < read.replicas; ++r) {
-      SumReplica<Isa, T>(read, read.levels + r * read.replica_stride, sums + r * stride);
+      SumReplica<Isa, T>(inputs, read.levels + r * read.replica_stride, sums + r * stride);
     }
-    for (int row = 0; row < read.rows; ++row) {
+    for (int row = 0; row < inputs.rows; ++row) {
+      const uint16_t* populations = inputs.populations + row * inputs.populations_stride;
       Codes codes;
-      for (unsigned planes = read.planes[row * read.planes_stride]; planes != 0; planes &= planes - 1) {
+      for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
         const int plane = __builtin_ctz(planes);
-        const int64_t term = (done + row) * read.term_stride + plane;
         Vector<T> voters[kMaxReplicas];
         for (int r = 0; r < read.replicas; ++r) voters[r] = sums[r * stride + row * kMaxPlanes + plane];
         if (read.vote == Vote::kMedian) {
-          codes.Add(read, LowerMedian<T>(voters, read.replicas), term, plane);
+          // A code does not fall where its sum rises, so that the median of the codes is the code of the median.
+          codes.Add(read, LowerMedian(voters, read.replicas), populations[plane], plane);
         } else {
-          AddMean<T>(read, voters, term, plane, &codes);
+          AddMean<T>(read, voters, populations[plane], plane, &codes);
         }
       }
       codes.Store(read, read.codes + (done + row) * read.codes_stride);
@@ -117,13 +101,13 @@ void ReadVotedUnit(const SerialRead& arguments) {
 }
 
 template <class Isa, class T>
-void ReadVotedLanes(const SerialRead& read) {
+void ReadVotedLanes(const WholeRead& read) {
   if (read.kind == ReadKind::kStepped) return ReadVotedUnit<Isa, T, SteppedCodes<T>>(read);
   ReadVotedUnit<Isa, T, LimitedCodes<T, false>>(read);
 }
 
 template <class Isa>
-void ReadVoted(const SerialRead& read) {
+void ReadVoted(const WholeRead& read) {
   switch (read.lane_bytes) {
     case 1: return ReadVotedUnit<Isa, uint8_t, LimitedCodes<uint8_t, false>>(read);
     case 2: return ReadVotedLanes<Isa, uint16_t>(read);

@@ -18,8 +18,7 @@ namespace {
 constexpr int kPatterns = 16;
 constexpr int kSegment = 128;  // wordlines whose tables fit the first level cache
 constexpr int kSegmentGroups = kSegment / 4;
-constexpr int kMaxPlanes = 16;
-constexpr int kMaxSerialRows = 64;
+constexpr int kMaxReadRows = 64;
 
 template <class Isa, class T>
 inline __attribute__((always_inline)) Vector<T> AddLanes(const Vector<T>& a, const Vector<T>& b) {
@@ -78,6 +77,27 @@ inline __attribute__((always_inline)) Vector<T> SumLevels(const uint8_t* x, int 
   return AddLanes<Isa, T>(sum, other);
 }
 
+// Sum of the levels times the pulses of one plane, on top of `start`; `x` holds its patterns.
+template <class Isa, class T>
+inline __attribute__((always_inline)) Vector<T> SumPlane(const DrivenInputs& inputs, const uint8_t* x, int groups,
+                                                         const Vector<T>* table, const Vector<T>& start) {
+  Vector<T> sum = {};
+  for (int bit = inputs.dac_bits - 1; bit > 0; --bit) {
+    sum = SumLevels<Isa, T>(x + bit * inputs.x_bit_stride, groups, table, sum);
+    sum = AddLanes<Isa, T>(sum, sum);
+  }
+  return SumLevels<Isa, T>(x, groups, table, AddLanes<Isa, T>(sum, start));
+}
+
+// Of the rows from `first` on, `most` at most.
+inline DrivenInputs RowsOf(DrivenInputs inputs, int first, int most) {
+  inputs.x += first * inputs.x_stride;
+  inputs.planes += first * inputs.planes_stride;
+  inputs.populations += first * inputs.populations_stride;
+  inputs.rows = inputs.rows - first < most ? inputs.rows - first : most;
+  return inputs;
+}
+
 // Weighted sum over the planes of min(sum, limit), or of the excess over it, in lanes twice as wide.
 template <class T, bool kExcess>
 struct LimitedCodes {
@@ -86,12 +106,12 @@ struct LimitedCodes {
   Wide even = {};
   Wide odd = {};
 
-  inline __attribute__((always_inline)) void Add(const SerialRead& read, const Vector<T>& sum, int64_t term,
+  inline __attribute__((always_inline)) void Add(const WholeRead& read, const Vector<T>& sum, int population,
                                                  int plane) {
-    const Vector<T> limit = Vector<T>{} + static_cast<T>(read.limit[term]);
+    const Vector<T> limit = Vector<T>{} + static_cast<T>(read.limit[population]);
     const Vector<T> clipped = sum < limit ? sum : limit;
     const Wide value = (Wide)(kExcess ? sum - clipped : clipped);
-    const WideLane weight = static_cast<WideLane>(read.plane_weight[plane]);
+    const WideLane weight = static_cast<WideLane>(read.inputs.plane_weight[plane]);
     even += (value & static_cast<WideLane>(static_cast<T>(-1))) * weight;
     odd += (value >> (8 * sizeof(T))) * weight;
   }
@@ -104,7 +124,7 @@ struct LimitedCodes {
     std::memcpy(lanes + kHalf, &odd, sizeof odd);
     for (int i = 0; i < 2 * kHalf; ++i) codes[i] += weight * static_cast<int64_t>(lanes[i]);
   }
-  inline __attribute__((always_inline)) void Store(const SerialRead& read, int64_t* codes) const {
+  inline __attribute__((always_inline)) void Store(const WholeRead& read, int64_t* codes) const {
     if (read.is_unsigned) {
       StoreAs<WideLane>(read.codes_weight, codes);
     } else {
@@ -125,37 +145,40 @@ struct SteppedCodes {
   }
   int64_t& CodeAt(int lane) { return code[lane % 2 * kHalf + lane / 2]; }
 
-  void Add(const SerialRead& read, const Vector<T>& sum, int64_t term, int plane) {
-    const double leak = read.leak[term], step = read.step;
-    const int64_t code_max = read.code_max, weight = read.plane_weight[plane];
+  void Add(const WholeRead& read, const Vector<T>& sum, int population, int plane) {
+    const double leak = read.leak[population], step = read.step;
+    const int64_t code_max = read.code_max, weight = read.inputs.plane_weight[plane];
     T sums[2 * kHalf];
     std::memcpy(sums, &sum, sizeof sums);
     for (int i = 0; i < 2 * kHalf; ++i) CodeAt(i) += weight * CodeOf(sums[i], leak, step, code_max);
   }
-  void Store(const SerialRead& read, int64_t* codes) const {
+  void Store(const WholeRead& read, int64_t* codes) const {
     for (int i = 0; i < 2 * kHalf; ++i) codes[i] += read.codes_weight * code[i];
   }
 };
 
 template <class Isa, class T, class Codes>
-void ReadUnit(const SerialRead& arguments) {
-  const SerialRead read = arguments;  // a copy, which no store can change
+void ReadUnit(const WholeRead& arguments) {
+  const WholeRead read = arguments;  // a copy, which no store can change
+  const DrivenInputs& inputs = read.inputs;
+  const int64_t plane_stride = inputs.dac_bits * inputs.x_bit_stride;
   alignas(kVectorBytes) Vector<T> table[kSegmentGroups * kPatterns];
-  alignas(kVectorBytes) Vector<T> partial[kMaxSerialRows * kMaxPlanes];  // sums of the segments so far
-  for (int first = 0; first < read.wordlines; first += kSegment) {
-    const int wordlines = read.wordlines - first < kSegment ? read.wordlines - first : kSegment;
-    const bool is_last = first + wordlines == read.wordlines;
+  alignas(kVectorBytes) Vector<T> partial[kMaxReadRows * kMaxPlanes];  // sums of the segments so far
+  for (int first = 0; first < inputs.wordlines; first += kSegment) {
+    const int wordlines = inputs.wordlines - first < kSegment ? inputs.wordlines - first : kSegment;
+    const bool is_last = first + wordlines == inputs.wordlines;
     BuildTable<Isa, T>(read.levels + static_cast<int64_t>(first) * kLanesOf<T>, wordlines, table);
-    for (int row = 0; row < read.rows; ++row) {
-      const uint8_t* x = read.x + row * read.x_stride + first / 4;
+    for (int row = 0; row < inputs.rows; ++row) {
+      const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
+      const uint16_t* populations = inputs.populations + row * inputs.populations_stride;
       Codes codes;
-      for (unsigned planes = read.planes[row * read.planes_stride]; planes != 0; planes &= planes - 1) {
+      for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
         const int plane = __builtin_ctz(planes);
         Vector<T>& before = partial[row * kMaxPlanes + plane];
         const Vector<T> start = first > 0 ? before : Vector<T>{};
-        const Vector<T> sum = SumLevels<Isa, T>(x + plane * read.x_plane_stride, (wordlines + 3) / 4, table, start);
+        const Vector<T> sum = SumPlane<Isa, T>(inputs, x + plane * plane_stride, (wordlines + 3) / 4, table, start);
         if (is_last) {
-          codes.Add(read, sum, row * read.term_stride + plane, plane);
+          codes.Add(read, sum, populations[plane], plane);
         } else {
           before = sum;
         }
@@ -166,7 +189,7 @@ void ReadUnit(const SerialRead& arguments) {
 }
 
 template <class Isa, class T>
-void ReadLanes(const SerialRead& read) {
+void ReadLanes(const WholeRead& read) {
   switch (read.kind) {
     case ReadKind::kClipped: return ReadUnit<Isa, T, LimitedCodes<T, false>>(read);
     case ReadKind::kExcess: return ReadUnit<Isa, T, LimitedCodes<T, true>>(read);
@@ -175,7 +198,7 @@ void ReadLanes(const SerialRead& read) {
 }
 
 template <class Isa>
-void ReadSerial(const SerialRead& read) {
+void ReadWhole(const WholeRead& read) {
   switch (read.lane_bytes) {
     case 1: return ReadUnit<Isa, uint8_t, LimitedCodes<uint8_t, false>>(read);
     case 2: return ReadLanes<Isa, uint16_t>(read);

@@ -2,7 +2,7 @@
 // plane.  The level sums of a few wordlines, by the pattern of their input bits, are a table that fits a register: one
 // permutation looks them up for a whole vector of reads.  Compiled as vectors.h; `Isa` gives
 //   AddSaturated(a, b): sums of bytes;
-//   kLookup: wordlines of a table;
+//   kWordlines: wordlines of a table;
 //   Table(levels): the table, from packed levels;
 //   LookUp(table, patterns);
 //   Dot(values, weights): sums of four unsigned lanes times their signed weights.
@@ -17,7 +17,7 @@ namespace rcompile {
 namespace {
 
 constexpr int kChunkWordlines = 84;
-constexpr int kVbmiLookup = 6;
+constexpr int kVbmiWordlines = 6;
 typedef int32_t LaneCodes __attribute__((vector_size(kVectorBytes)));
 
 // sums[levels][pattern] of four wordlines, their levels two bits each.
@@ -39,7 +39,7 @@ constexpr QuadSums kQuadSums = MakeQuadSums();
 
 // Adds what a bitline's reads contribute.
 template <class Isa, int kVectors>
-inline __attribute__((always_inline)) void AddReads(const LaneRead& read, int bitline, int64_t lane,
+inline __attribute__((always_inline)) void AddReads(const LookupRead& read, int bitline, int64_t lane,
                                                     const Vector<uint8_t>* sums) {
   const LaneCodes weight = LaneCodes{} + read.weight[bitline];
   const Vector<uint8_t> plane_weight = LoadVector<Vector<uint8_t>>(read.plane_weight);
@@ -63,7 +63,7 @@ inline __attribute__((always_inline)) void SumChunk(const uint8_t* levels, int64
                                                     Vector<uint8_t>* second) {
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) first[v] = second[v] = Vector<uint8_t>{};
-  for (int group = 0; group < groups; ++group, levels += PackedLevels(Isa::kLookup), x += x_stride) {
+  for (int group = 0; group < groups; ++group, levels += PackedLevels(Isa::kWordlines), x += x_stride) {
     const Vector<uint8_t> first_table = Isa::Table(levels);
     const Vector<uint8_t> second_table = Isa::Table(levels + bitline_stride);
 #pragma GCC unroll 8
@@ -77,12 +77,12 @@ inline __attribute__((always_inline)) void SumChunk(const uint8_t* levels, int64
 }
 
 template <class Isa, int kVectors>
-void ReadPair(const LaneRead& read, int bitline, int64_t lane) {
-  constexpr int kChunk = kChunkWordlines / Isa::kLookup;
+void ReadPair(const LookupRead& read, int bitline, int64_t lane) {
+  constexpr int kChunk = kChunkWordlines / Isa::kWordlines;
   const auto sum_chunk = [&](int begin, Vector<uint8_t>* first,
                              Vector<uint8_t>* second) __attribute__((always_inline)) {
     const int left = read.groups - begin;
-    SumChunk<Isa, kVectors>(read.levels + bitline * read.bitline_stride + begin * PackedLevels(Isa::kLookup),
+    SumChunk<Isa, kVectors>(read.levels + bitline * read.bitline_stride + begin * PackedLevels(Isa::kWordlines),
                             read.bitline_stride, read.x + begin * read.x_stride + lane, read.x_stride,
                             left < kChunk ? left : kChunk, first, second);
   };
@@ -102,7 +102,7 @@ void ReadPair(const LaneRead& read, int bitline, int64_t lane) {
 }
 
 template <class Isa>
-void ReadLanes(const LaneRead& read) {
+void ReadLookup(const LookupRead& read) {
   constexpr int kMost = kVectorBytes / 8;  // half of the registers hold sums
   for (int bitline = 0; bitline < read.bitlines; bitline += 2) {
     int64_t lane = 0;

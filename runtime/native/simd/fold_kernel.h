@@ -43,23 +43,19 @@ void AddLevels(const uint8_t* levels, int64_t cols, const int32_t* wordlines, in
   }
 }
 
-// kCount bitlines, of which those from `begin` to `end` are in the run.
+// Of kCount bitlines.
 template <int kCount>
 void AccumulateChunk(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
-                     const BitlineRun& run, int begin, int end, int16_t* weights) {
+                     const typename Bitlines<kCount>::Weights& multiplier,
+                     const typename Bitlines<kCount>::Weights& offset, int16_t* weights) {
   using Levels = typename Bitlines<kCount>::Levels;
   using Weights = typename Bitlines<kCount>::Weights;
-  Weights multiplier = {}, offset = {};
-  for (int j = begin; j < end; ++j) {
-    multiplier[j] = run.multiplier;
-    offset[j] = run.offset;
-  }
   const Levels mask = LoadVector<Levels>(flip);
+  const Weights times = multiplier, less = offset;  // copies, which no store can change
   for (int i = 0; i < driven.count; ++i) {
     const Levels level = LoadVector<Levels>(levels + driven.wordlines[i] * cols) ^ mask;
     int16_t* target = weights + static_cast<int64_t>(driven.inputs[i]) * kPanelWidth;
-    const Weights sum = LoadVector<Weights>(target) + __builtin_convertvector(level, Weights) * multiplier - offset;
-    std::memcpy(target, &sum, sizeof sum);
+    StoreVector(LoadVector<Weights>(target) + __builtin_convertvector(level, Weights) * times - less, target);
   }
 }
 
@@ -67,9 +63,11 @@ void AccumulateChunk(const uint8_t* levels, int64_t cols, const uint8_t* flip, c
 template <int kCount>
 int AccumulateChunks(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows& driven,
                      const BitlineRun& run, int done, int16_t* weights) {
+  using Weights = typename Bitlines<kCount>::Weights;
+  const Weights multiplier = Weights{} + run.multiplier, offset = Weights{} + run.offset;
   for (; done + kCount <= run.length; done += kCount) {
     const int col = run.first_bitline + done, column = run.first_column + done;
-    AccumulateChunk<kCount>(levels + col, cols, flip + col, driven, run, 0, kCount, weights + column);
+    AccumulateChunk<kCount>(levels + col, cols, flip + col, driven, multiplier, offset, weights + column);
   }
   return done;
 }
@@ -85,7 +83,12 @@ void AccumulateRun(const uint8_t* levels, int64_t cols, const uint8_t* flip, con
   const int col = run.first_bitline + done, column = run.first_column + done;
   const int before = col + 8 <= cols && column + 8 <= kPanelWidth ? 0 : 8 - rest;
   if (before <= col && before <= column) {
-    AccumulateChunk<8>(levels + col - before, cols, flip + col - before, driven, run, before, before + rest,
+    Bitlines<8>::Weights multiplier = {}, offset = {};
+    for (int j = before; j < before + rest; ++j) {
+      multiplier[j] = run.multiplier;
+      offset[j] = run.offset;
+    }
+    AccumulateChunk<8>(levels + col - before, cols, flip + col - before, driven, multiplier, offset,
                        weights + column - before);
     return;
   }

@@ -61,9 +61,10 @@ template <class Isa, int kVectors>
 inline __attribute__((always_inline)) void SumChunk(const uint8_t* levels, int64_t bitline_stride, const uint8_t* x,
                                                     int64_t x_stride, int groups, Vector<uint8_t>* first,
                                                     Vector<uint8_t>* second) {
+  constexpr int kPacked = PackedLevels(Isa::kWordlines);
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) first[v] = second[v] = Vector<uint8_t>{};
-  for (int group = 0; group < groups; ++group, levels += PackedLevels(Isa::kWordlines), x += x_stride) {
+  for (int group = 0; group < groups; ++group, levels += kPacked, x += x_stride) {
     const Vector<uint8_t> first_table = Isa::Table(levels);
     const Vector<uint8_t> second_table = Isa::Table(levels + bitline_stride);
 #pragma GCC unroll 8
@@ -78,14 +79,14 @@ inline __attribute__((always_inline)) void SumChunk(const uint8_t* levels, int64
 
 template <class Isa, int kVectors>
 void ReadPair(const LookupRead& read, int bitline, int64_t lane) {
-  constexpr int kChunk = kChunkWordlines / Isa::kWordlines;
-  const auto sum_chunk = [&](int begin, Vector<uint8_t>* first,
-                             Vector<uint8_t>* second) __attribute__((always_inline)) {
-    const int left = read.groups - begin;
-    SumChunk<Isa, kVectors>(read.levels + bitline * read.bitline_stride + begin * PackedLevels(Isa::kWordlines),
-                            read.bitline_stride, read.x + begin * read.x_stride + lane, read.x_stride,
-                            left < kChunk ? left : kChunk, first, second);
-  };
+  constexpr int kChunk = kChunkWordlines / Isa::kWordlines, kPacked = PackedLevels(Isa::kWordlines);
+  const auto sum_chunk = [&](int begin, Vector<uint8_t>* first, Vector<uint8_t>* second)
+                             __attribute__((always_inline)) {
+                               const int left = read.groups - begin;
+                               SumChunk<Isa, kVectors>(read.levels + bitline * read.bitline_stride + begin * kPacked,
+                                                       read.bitline_stride, read.x + begin * read.x_stride + lane,
+                                                       read.x_stride, left < kChunk ? left : kChunk, first, second);
+                             };
   Vector<uint8_t> first[kVectors], second[kVectors];
   sum_chunk(0, first, second);
   for (int begin = kChunk; begin < read.groups; begin += kChunk) {

@@ -9,26 +9,6 @@ namespace {
 
 constexpr int kHeldSums = 1024;  // vectors; with the table, they fit the second level cache
 
-// sums[row][plane] of one replica.
-template <class Isa, class T>
-void SumReplica(const DrivenInputs& inputs, const uint8_t* levels, Vector<T>* sums) {
-  const int64_t plane_stride = inputs.dac_bits * inputs.x_bit_stride;
-  alignas(kVectorBytes) Vector<T> table[kSegmentGroups * kPatterns];
-  for (int first = 0; first < inputs.wordlines; first += kSegment) {
-    const int wordlines = inputs.wordlines - first < kSegment ? inputs.wordlines - first : kSegment;
-    BuildTable<Isa, T>(levels + static_cast<int64_t>(first) * kLanesOf<T>, wordlines, table);
-    for (int row = 0; row < inputs.rows; ++row) {
-      const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
-      for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
-        const int plane = __builtin_ctz(planes);
-        Vector<T>& sum = sums[row * kMaxPlanes + plane];
-        const Vector<T> start = first > 0 ? sum : Vector<T>{};
-        sum = SumPlane<Isa, T>(inputs, x + plane * plane_stride, (wordlines + 3) / 4, table, start);
-      }
-    }
-  }
-}
-
 // floor(sum / replicas + 1/2) = floor((2 * sum + replicas) / (2 * replicas)).  The extra half keeps the quotient 1/60
 // or more away from the integers, which is more than it can be wrong: by 2^-7 in float32, for codes below 2^16.
 template <class Real>
@@ -79,7 +59,10 @@ void ReadVotedUnit(const WholeRead& read) {
     const DrivenInputs inputs = RowsOf(read.inputs, done, most_rows);
     const int stride = inputs.rows * kMaxPlanes;
     for (int r = 0; r < read.replicas; ++r) {
-      SumReplica<Isa, T>(inputs, read.levels + r * read.replica_stride, sums + r * stride);
+      const uint8_t* levels = read.levels + r * read.replica_stride;
+      for (int first = 0; first < inputs.wordlines; first += kSegment) {
+        SumSegment<Isa, T>(inputs, levels, first, sums + r * stride);
+      }
     }
     for (int row = 0; row < inputs.rows; ++row) {
       const uint16_t* populations = inputs.populations + row * inputs.populations_stride;

@@ -89,6 +89,24 @@ inline __attribute__((always_inline)) Vector<T> SumPlane(const DrivenInputs& inp
   return SumLevels<Isa, T>(x, groups, table, AddLanes<Isa, T>(sum, start));
 }
 
+// sums[row][plane], of the wordlines from `first` on, kSegment at most; added to those of the segments before it.
+template <class Isa, class T>
+void SumSegment(const DrivenInputs& inputs, const uint8_t* levels, int first, Vector<T>* sums) {
+  const int64_t plane_stride = inputs.dac_bits * inputs.x_bit_stride;
+  const int left = inputs.wordlines - first, wordlines = left < kSegment ? left : kSegment;
+  alignas(kVectorBytes) Vector<T> table[kSegmentGroups * kPatterns];
+  BuildTable<Isa, T>(levels + static_cast<int64_t>(first) * kLanesOf<T>, wordlines, table);
+  for (int row = 0; row < inputs.rows; ++row) {
+    const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
+    for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
+      const int plane = __builtin_ctz(planes);
+      Vector<T>& sum = sums[row * kMaxPlanes + plane];
+      const Vector<T> start = first > 0 ? sum : Vector<T>{};
+      sum = SumPlane<Isa, T>(inputs, x + plane * plane_stride, (wordlines + 3) / 4, table, start);
+    }
+  }
+}
+
 // Of the rows from `first` on, `most` at most.
 inline DrivenInputs RowsOf(DrivenInputs inputs, int first, int most) {
   inputs.x += first * inputs.x_stride;
@@ -163,28 +181,24 @@ void ReadUnit(const WholeRead& arguments) {
   const DrivenInputs& inputs = read.inputs;
   const int64_t plane_stride = inputs.dac_bits * inputs.x_bit_stride;
   alignas(kVectorBytes) Vector<T> table[kSegmentGroups * kPatterns];
-  alignas(kVectorBytes) Vector<T> partial[kMaxReadRows * kMaxPlanes];  // sums of the segments so far
-  for (int first = 0; first < inputs.wordlines; first += kSegment) {
-    const int wordlines = inputs.wordlines - first < kSegment ? inputs.wordlines - first : kSegment;
-    const bool is_last = first + wordlines == inputs.wordlines;
-    BuildTable<Isa, T>(read.levels + static_cast<int64_t>(first) * kLanesOf<T>, wordlines, table);
-    for (int row = 0; row < inputs.rows; ++row) {
-      const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
-      const uint16_t* populations = inputs.populations + row * inputs.populations_stride;
-      Codes codes;
-      for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
-        const int plane = __builtin_ctz(planes);
-        Vector<T>& before = partial[row * kMaxPlanes + plane];
-        const Vector<T> start = first > 0 ? before : Vector<T>{};
-        const Vector<T> sum = SumPlane<Isa, T>(inputs, x + plane * plane_stride, (wordlines + 3) / 4, table, start);
-        if (is_last) {
-          codes.Add(read, sum, populations[plane], plane);
-        } else {
-          before = sum;
-        }
-      }
-      if (is_last) codes.Store(read, read.codes + row * read.codes_stride);
+  alignas(kVectorBytes) Vector<T> partial[kMaxReadRows * kMaxPlanes];  // sums of the segments before the last
+  int first = 0;
+  for (; first + kSegment < inputs.wordlines; first += kSegment) {
+    SumSegment<Isa, T>(inputs, read.levels, first, partial);
+  }
+  BuildTable<Isa, T>(read.levels + static_cast<int64_t>(first) * kLanesOf<T>, inputs.wordlines - first, table);
+  const int groups = (inputs.wordlines - first + 3) / 4;
+  for (int row = 0; row < inputs.rows; ++row) {
+    const uint8_t* x = inputs.x + row * inputs.x_stride + first / 4;
+    const uint16_t* populations = inputs.populations + row * inputs.populations_stride;
+    Codes codes;
+    for (unsigned planes = inputs.planes[row * inputs.planes_stride]; planes != 0; planes &= planes - 1) {
+      const int plane = __builtin_ctz(planes);
+      const Vector<T> start = first > 0 ? partial[row * kMaxPlanes + plane] : Vector<T>{};
+      const Vector<T> sum = SumPlane<Isa, T>(inputs, x + plane * plane_stride, groups, table, start);
+      codes.Add(read, sum, populations[plane], plane);
     }
+    codes.Store(read, read.codes + row * read.codes_stride);
   }
 }
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rcompile.bundle import Layer
-from rcompile.form import U8
-from rcompile.target import Target
-from runtime.reference import linear
+from rcompile.bundle.reader import Layer
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import U8
+from runtime.product.reference import linear
 
 Call = Callable[[np.ndarray], np.ndarray]
 
 
 def numpy_loop(layer: Layer, levels: U8, target: Target) -> Call:
-    """The hardware model as runtime/reference.py has it."""
+    """The hardware model as runtime/product/reference.py has it."""
     (bias,) = layer.biases.values()
     return lambda x: linear(x, levels, layer.tiles, layer.weight_scale, bias, target)
 

@@ -13,10 +13,10 @@ from layers import READ_BY_READ, OneLayer, Run
 from timing import FAULTY, Turns, seconds, show, side_by_side
 
 import runtime
-from rcompile.bundle import Bundle
-from runtime.baseline import int8_session
-from runtime.dies import apply_faults
-from runtime.session import quiet_options
+from rcompile.bundle.reader import Bundle
+from runtime.die.dies import apply_faults
+from runtime.ort.baseline import int8_session
+from runtime.ort.session import quiet_options
 
 # A call that takes longer is timed once.
 SLOW_S = 3.0
@@ -43,7 +43,7 @@ def bench_alternatives(folder: Path) -> dict[str, object]:
         ("ONNX Runtime, fp32", False, lambda: layer.run_of(fp32)),
         ("aihwkit, one analog pass", False, lambda: on_x(aihwkit_layer(layer.weight))),
         ("PyTorch, every read", True, lambda: on_x(torch_loop(compiled, levels, target))),
-        ("NumPy (runtime/reference.py), every read", True, lambda: on_x(numpy_loop(compiled, levels, target))),
+        ("NumPy (runtime/product/reference.py), every read", True, lambda: on_x(numpy_loop(compiled, levels, target))),
     ]
     y, found = ours(), {}
     rows: list[tuple[object, ...]] = []

@@ -62,7 +62,7 @@ LARGE_BYTES = 8 * BERT_1B.weights + 4 * BERT_1B.mapped_weights + 2**31
 
 def bench_help() -> dict[str, object]:
     """`rcompile --help`: the least that any command takes."""
-    command = [sys.executable, "-c", "from rcompile.cli import main; main()", "--help"]
+    command = [sys.executable, "-c", "from rcompile.cli.main import main; main()", "--help"]
     runs = [seconds(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)) for _ in range(5)]
     print(f"rcompile --help: {statistics.median(runs):.2f} s\n")
     return {"help_s": statistics.median(runs)}

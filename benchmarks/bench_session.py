@@ -11,10 +11,10 @@ from timing import FAULTY, TARGET, seconds, show, side_by_side
 
 import runtime
 from rcompile import RcompileError
-from rcompile.text import Feeds, ModelInput, TextEncoder
-from runtime.baseline import int8_session
-from runtime.evaluation import BATCH
-from runtime.glue import DATA_VARIABLE, find_task, load_examples
+from rcompile.onnx_in.text import Feeds, ModelInput, TextEncoder
+from runtime.ort.baseline import int8_session
+from runtime.scoring.evaluation import BATCH
+from runtime.scoring.glue import DATA_VARIABLE, find_task, load_examples
 
 DIES = 10
 TOKENIZER = Path(__file__).resolve().parent.parent / "docs" / "demo" / "tokenizer.json"

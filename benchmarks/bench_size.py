@@ -10,8 +10,8 @@ from layers import READ_BY_READ, OneLayer
 from timing import TARGET, show, side_by_side, stuck
 
 import runtime
-from rcompile.protect import Guard
-from rcompile.target import Combining
+from rcompile.protection.protect import Guard
+from rcompile.vocabulary import Combiner
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Point:
     outputs: int = 768
     target: str = TARGET
     share: float = 0.0
-    combiner: Combining = "none"
+    combiner: Combiner = "none"
     threads: int = 1
 
 
@@ -31,7 +31,7 @@ BASE = Point()
 STUCK = replace(BASE, share=0.01)
 MATRICES = ((384, 384), (768, 768), (768, 3072), (3072, 768))
 TARGETS = ("reram256x256", TARGET, f"{TARGET}-ou16", "reram64x64-slc")
-VOTES: tuple[Combining, ...] = ("select", "mean", "median")
+VOTES: tuple[Combiner, ...] = ("select", "mean", "median")
 VARIED: dict[str, dict[str, Point]] = {
     "matrix": {f"{k} x {n}": replace(BASE, inputs=k, outputs=n) for k, n in MATRICES},
     "rows": {str(m): replace(BASE, rows=m) for m in (1, 8, 32, 128, 512)},

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from rcompile import compile_model
-from rcompile.bundle import Bundle
-from rcompile.effect_rules import with_effects
+from rcompile.bundle.reader import Bundle
+from rcompile.hardware.effect_rules import with_effects
 from runtime import Die
-from runtime.evaluation import evaluate
+from runtime.scoring.evaluation import evaluate
 
 MODEL = Path("docs/demo/sst2-minilm.onnx")
 TARGET = "reram128x128"

@@ -15,8 +15,8 @@ from timing import TARGET
 
 import runtime
 from rcompile import compile_model
-from rcompile.protect import Guard
-from runtime.session import quiet_options
+from rcompile.protection.protect import Guard
+from runtime.ort.session import quiet_options
 
 Run = Callable[[], Any]
 READ_BY_READ = {"force_bit_serial": "1"}

@@ -13,25 +13,25 @@ from pathlib import Path
 
 import numpy as np
 
-from rcompile.allocate import predict_errors, predicted_error
-from rcompile.bundle import Bundle
-from rcompile.compact import compact
-from rcompile.frontend import find_linears
+from rcompile.bundle.reader import Bundle
+from rcompile.hardware.target_file import load_target
+from rcompile.layout.compact import compact
+from rcompile.layout.place import plain
+from rcompile.layout.quantize import quantize
+from rcompile.onnx_in.linears import find_linears
+from rcompile.onnx_in.read import read_model
+from rcompile.onnx_in.text import TextEncoder, session_inputs
 from rcompile.pipeline import compile_model
-from rcompile.place import plain
-from rcompile.protect import Guard, Protection, protect, survey
-from rcompile.quantize import quantize
-from rcompile.read import read_model
-from rcompile.target import Combining
-from rcompile.target_file import load_target
-from rcompile.text import TextEncoder, session_inputs
+from rcompile.protection.allocate import predict_errors, predicted_error
+from rcompile.protection.protect import Guard, Protection, protect, survey
+from rcompile.vocabulary import Combiner
 from runtime import Die, load
-from runtime.evaluation import source_session
-from runtime.glue import TASKS, load_examples
+from runtime.scoring.evaluation import source_session
+from runtime.scoring.glue import TASKS, load_examples
 
 RATE, SA1_SHARE, DIES, EXAMPLES = 0.01, 9.04 / (9.04 + 1.75), 5, 64
 SA0, SA1 = RATE * (1 - SA1_SHARE), RATE * SA1_SHARE
-TARGETS: dict[Combining, str] = {
+TARGETS: dict[Combiner, str] = {
     "none": "reram128x128",
     "select": "reram128x128",
     "mean": "reram128x128",
@@ -61,7 +61,7 @@ def main(model: Path, data: Path, out: Path) -> None:
     examples = load_examples(TASKS[TASK], data, EXAMPLES)
     rows = []
     for name, guard in guards():
-        combiner: Combining = guard.combiner or "none"
+        combiner: Combiner = guard.combiner or "none"
         target = load_target(TARGETS[combiner])
         replicas = {k.name: plain(k.outputs, target) for k in known}
         chosen = protect(known, guard, target) if guard.scheme != "none" else Protection("none", {})

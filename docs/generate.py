@@ -4,8 +4,8 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from rcompile.cli import main
-from rcompile.manifest import manifest_schema
+from rcompile.bundle.manifest import manifest_schema
+from rcompile.cli.main import main
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-__all__ = ["Compiled", "RcompileError", "Target", "compile_model", "load_target"]
+__all__ = ["Compiled", "RcompileError", "Target", "__version__", "compile_model", "load_target"]
 
 if TYPE_CHECKING:
     from rcompile.errors import RcompileError
+    from rcompile.hardware.target import Target
+    from rcompile.hardware.target_file import load_target
     from rcompile.pipeline import Compiled, compile_model
-    from rcompile.target import Target
-    from rcompile.target_file import load_target
+    from rcompile.version import __version__
 
 _HOME = {
     "Compiled": "pipeline",
     "compile_model": "pipeline",
     "RcompileError": "errors",
-    "Target": "target",
-    "load_target": "target_file",
+    "__version__": "version",
+    "Target": "hardware.target",
+    "load_target": "hardware.target_file",
 }
 
 

@@ -11,22 +11,22 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from rcompile import emit
-from rcompile.calibrate import calibrate, input_scale_mode, samples_digest
-from rcompile.compact import compact
-from rcompile.encode import encode
+from rcompile.bundle import emit
+from rcompile.bundle.host_graph import rewrite_host
+from rcompile.bundle.manifest import Manifest, Options
+from rcompile.bundle.scratch import check_output, new_bundle
+from rcompile.bundle.work import LayerSummary, LayerWork, summarize
 from rcompile.errors import UsageError
-from rcompile.frontend import Found, Linear, Unmapped, find_linears
-from rcompile.host import rewrite_host
-from rcompile.manifest import Manifest, Options
-from rcompile.place import place, plain
-from rcompile.protect import UNPROTECTED, Guard, Protection, combiners_of, protect, survey
-from rcompile.quantize import quantize
-from rcompile.read import opset_version, read_model
-from rcompile.scratch import check_output, new_bundle
-from rcompile.target import Target
-from rcompile.target_file import load_target
-from rcompile.work import LayerSummary, LayerWork, summarize
+from rcompile.hardware.target import Target
+from rcompile.hardware.target_file import load_target
+from rcompile.layout.compact import compact
+from rcompile.layout.encode import encode
+from rcompile.layout.place import place, plain
+from rcompile.layout.quantize import quantize
+from rcompile.onnx_in.calibrate import calibrate, input_scale_mode, samples_digest
+from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
+from rcompile.onnx_in.read import opset_version, read_model
+from rcompile.protection.protect import UNPROTECTED, Guard, Protection, combiners_of, protect, survey
 
 Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
 STAGES: tuple[Stage, ...] = ("read", "find", "quantize", "compact", "protect", "tile", "encode", "emit")

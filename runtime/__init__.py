@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 __all__ = ["CrossbarSession", "Die", "MeasuredDie", "evaluate", "load", "read_die"]
 
 if TYPE_CHECKING:
-    from runtime.dies import Die, MeasuredDie, read_die
-    from runtime.evaluation import evaluate
-    from runtime.session import CrossbarSession, load
+    from runtime.die.dies import Die, MeasuredDie, read_die
+    from runtime.ort.session import CrossbarSession, load
+    from runtime.scoring.evaluation import evaluate
 
 _HOME = {
-    "CrossbarSession": "session",
-    "Die": "dies",
-    "MeasuredDie": "dies",
-    "evaluate": "evaluation",
-    "load": "session",
-    "read_die": "dies",
+    "CrossbarSession": "ort.session",
+    "Die": "die.dies",
+    "MeasuredDie": "die.dies",
+    "evaluate": "scoring.evaluation",
+    "load": "ort.session",
+    "read_die": "die.dies",
 }
 
 

@@ -13,22 +13,23 @@ from hypothesis import strategies as st
 from small_models import changed_target, linear_model
 
 import runtime
-from rcompile import emit
-from rcompile.bundle import Bundle
-from rcompile.compact import compact
-from rcompile.encode import encode
-from rcompile.form import Placement, Tiles
-from rcompile.frontend import find_linears
-from rcompile.host import rewrite_host
-from rcompile.manifest import Options
-from rcompile.place import place, plain
-from rcompile.protect import UNPROTECTED
-from rcompile.quantize import quantize
-from rcompile.read import read_model
-from rcompile.target import Combining, Target
-from rcompile.work import LayerWork
-from runtime import reference
-from runtime.chip import LayerOnDie, on_die
+from rcompile.bundle import emit
+from rcompile.bundle.host_graph import rewrite_host
+from rcompile.bundle.manifest import Options
+from rcompile.bundle.reader import Bundle
+from rcompile.bundle.work import LayerWork
+from rcompile.hardware.target import Target
+from rcompile.layout.compact import compact
+from rcompile.layout.encode import encode
+from rcompile.layout.normal_form import Placement, Tiles
+from rcompile.layout.place import place, plain
+from rcompile.layout.quantize import quantize
+from rcompile.onnx_in.linears import find_linears
+from rcompile.onnx_in.read import read_model
+from rcompile.protection.protect import UNPROTECTED
+from rcompile.vocabulary import Combiner
+from runtime.die.cells import LayerOnDie, on_die
+from runtime.product import reference
 
 CPU_FLAGS = Path("/proc/cpuinfo").read_text() if platform.machine() == "x86_64" else ""
 PATHS = (
@@ -37,7 +38,7 @@ PATHS = (
     + ["avx512"] * ("avx512_vnni" in CPU_FLAGS)
     + ["avx512vbmi"] * ("avx512_vnni" in CPU_FLAGS and "avx512vbmi" in CPU_FLAGS.split())
 )
-COMBINERS: tuple[Combining, ...] = get_args(Combining)
+COMBINERS: tuple[Combiner, ...] = get_args(Combiner)
 
 
 @st.composite
@@ -121,7 +122,7 @@ def compiled(
     shuffle: bool = False,
     input_scale: float | None = None,
     prune: bool = False,
-    combiner: Combining | None = None,
+    combiner: Combiner | None = None,
     edit: Callable[[Tiles], None] = lambda tiles: None,
     pack_cells: bool = False,
     bias: bool = True,
@@ -172,7 +173,7 @@ def expected(
     x: np.ndarray,
     die: runtime.Die | runtime.MeasuredDie | None,
     input_scale: float | None = None,
-    combiner: Combining | None = None,
+    combiner: Combiner | None = None,
 ) -> np.ndarray:
     (entry,) = bundle.manifest.layers
     layer, manifest = bundle.layer(entry), bundle.manifest

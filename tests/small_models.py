@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from rcompile.target import Target
-from rcompile.target_file import load_target
+from rcompile.hardware.target import Target
+from rcompile.hardware.target_file import load_target
 
 
 def save_model(

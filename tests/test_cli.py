@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 from small_models import linear_model, save_model, tiny_classifier, write_sentences
 
-from rcompile.cli import main
+from rcompile.cli.main import main
 
 OK, FAILED, USAGE, BAD_INPUT, UNSUPPORTED = 0, 1, 2, 3, 4
 
@@ -469,7 +469,7 @@ def test_an_interrupted_compile_leaves_no_half_bundle(sent: signal.Signals, tmp_
     command = [
         sys.executable,
         "-c",
-        "from rcompile.cli import main; main()",
+        "from rcompile.cli.main import main; main()",
         str(model),
         "--target",
         "reram64x64-slc",
@@ -531,7 +531,7 @@ def test_wrong_rates_and_tasks(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys\nfrom rcompile.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint([m for m in ('numpy', 'onnx', 'onnxruntime', 'pydantic', 'torch', 'rich') if m in sys.modules])"
+    code = "import sys\nfrom rcompile.cli.main import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint([m for m in ('numpy', 'onnx', 'onnxruntime', 'pydantic', 'torch', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]"), done.stdout
     assert "evaluate" in done.stdout

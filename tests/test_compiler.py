@@ -12,15 +12,15 @@ from onnx import numpy_helper
 from small_models import changed_target, linear_model
 
 from rcompile import compile_model
-from rcompile.bundle import Bundle, diff
-from rcompile.compact import Kept, compact
-from rcompile.encode import encode
-from rcompile.form import Placement, decode, problems
-from rcompile.manifest import read_manifest
-from rcompile.place import place, plain
-from rcompile.quantize import QuantizedLinear
-from rcompile.target import Target
-from rcompile.target_file import load_target, target_names
+from rcompile.bundle.manifest import read_manifest
+from rcompile.bundle.reader import Bundle, diff
+from rcompile.hardware.target import Target
+from rcompile.hardware.target_file import load_target, target_names
+from rcompile.layout.compact import Kept, compact
+from rcompile.layout.encode import encode
+from rcompile.layout.normal_form import Placement, decode, problems
+from rcompile.layout.place import place, plain
+from rcompile.layout.quantize import QuantizedLinear
 
 
 @st.composite

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcompile.errors import UsageError
-from runtime.device import Devices
-from runtime.dies import Die
-from runtime.faults import Fault, fault_map
+from runtime.die.dies import Die
+from runtime.die.faults import Fault, fault_map
+from runtime.die.physics import Devices
 
 
 def shares(faults: np.ndarray) -> tuple[float, float]:

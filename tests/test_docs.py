@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rcompile.form import Placement
-from rcompile.host import NODE_TENSORS
-from rcompile.target_file import target_names
+from rcompile.bundle.host_graph import NODE_TENSORS
+from rcompile.hardware.target_file import target_names
+from rcompile.layout.normal_form import Placement
 
 ROOT = Path(__file__).resolve().parent.parent
 

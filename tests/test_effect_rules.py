@@ -3,12 +3,12 @@
 import pytest
 from small_models import changed_target
 
-from rcompile.effect_rules import described_effects, effect_types, with_effects
-from rcompile.effects import Clusters, Drift, Effects, Endurance, Lines, Variation, WriteVerify
 from rcompile.errors import BadInputError, UsageError
-from rcompile.target import describe
-from rcompile.target_file import load_target, parse_target, targets_folder
-from runtime.dies import Die, MeasuredDie
+from rcompile.hardware.effect_rules import described_effects, effect_types, with_effects
+from rcompile.hardware.effects import Clusters, Drift, Effects, Endurance, Lines, Variation, WriteVerify
+from rcompile.hardware.target import describe
+from rcompile.hardware.target_file import load_target, parse_target, targets_folder
+from runtime.die.dies import Die, MeasuredDie
 
 GOOD = (targets_folder() / "reram128x128.toml").read_text()
 REAL = load_target("reram128x128")

@@ -11,13 +11,13 @@ from scipy import constants, stats
 from scipy.special import erfinv, ndtri
 from small_models import changed_target
 
-from rcompile.effect_rules import with_effects
-from rcompile.target import Target
-from runtime.chip import Reading, analog_levels, bit_flips, read_back, reading_of, with_wires
-from runtime.device import Devices, cluster_scale, devices
-from runtime.faults import Fault, fault_map
-from runtime.randomness import Purpose, exponential, logarithm, normal, tile_key, words
-from runtime.wires import effective_conductance
+from rcompile.hardware.effect_rules import with_effects
+from rcompile.hardware.target import Target
+from runtime.die.cells import Reading, analog_levels, bit_flips, read_back, reading_of, with_wires
+from runtime.die.faults import Fault, fault_map
+from runtime.die.physics import Devices, cluster_scale, devices
+from runtime.die.randomness import Purpose, exponential, logarithm, normal, tile_key, words
+from runtime.die.wires import effective_conductance
 
 IDEAL = changed_target("ideal128x128")
 REAL = changed_target("reram128x128")

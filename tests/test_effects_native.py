@@ -8,7 +8,7 @@ from one_layer import COMBINERS, PATHS, compiled, expected, layer_on, targets
 from small_models import changed, changed_target
 
 import runtime
-from rcompile.effects import (
+from rcompile.hardware.effects import (
     AdcError,
     Clusters,
     Drift,
@@ -24,9 +24,9 @@ from rcompile.effects import (
     Wires,
     WriteVerify,
 )
-from rcompile.target import Target
-from runtime import reference
-from runtime.faults import Fault
+from rcompile.hardware.target import Target
+from runtime.die.faults import Fault
+from runtime.product import reference
 
 RATES = st.sampled_from([0.0, 0.01, 0.3])
 STUCK = {

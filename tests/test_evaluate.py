@@ -13,8 +13,8 @@ from small_models import tiny_classifier, write_sentences
 import runtime
 from rcompile import compile_model
 from rcompile.errors import BadInputError, UsageError
-from rcompile.text import TextEncoder, session_inputs
-from runtime.glue import TASKS, load_examples
+from rcompile.onnx_in.text import TextEncoder, session_inputs
+from runtime.scoring.glue import TASKS, load_examples
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_the_repository_ships_three_hundred_sentences() -> None:
 
 
 def test_json_has_the_documented_keys(bundle: Path, data: Path) -> None:
-    from rcompile.show import to_json
+    from rcompile.cli.show import to_json
 
     result = json.loads(to_json(runtime.evaluate(bundle, "sst2", data=data, dies=[runtime.Die(1, 0.01, 0.02)])))
     assert {"task", "metric", "source", "clean", "dies", "examples"} <= set(result)

@@ -11,9 +11,9 @@ transformers = pytest.importorskip("transformers", reason="needs the [train] ext
 
 import runtime  # noqa: E402
 from rcompile import compile_model  # noqa: E402
-from rcompile.bundle import Bundle, diff  # noqa: E402
+from rcompile.bundle.reader import Bundle, diff  # noqa: E402
 from rcompile.errors import BadInputError, UsageError  # noqa: E402
-from rcompile.export import export_model  # noqa: E402
+from rcompile.train.export import export_model  # noqa: E402
 
 
 @pytest.fixture(scope="module")

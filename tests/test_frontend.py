@@ -12,10 +12,10 @@ from onnx import TensorProto, helper
 from small_models import linear_model, save_model
 
 from rcompile.errors import UnsupportedError
-from rcompile.frontend import find_linears
-from rcompile.quantize import quantize
-from rcompile.read import read_model
-from rcompile.target_file import load_target
+from rcompile.hardware.target_file import load_target
+from rcompile.layout.quantize import quantize
+from rcompile.onnx_in.linears import find_linears
+from rcompile.onnx_in.read import read_model
 
 RNG = np.random.default_rng(1)
 WEIGHT = RNG.normal(0, 0.1, (12, 8)).astype(np.float32)

@@ -1,6 +1,6 @@
 """Agreement with independent simulators: cases with their outputs, made elsewhere (tests/golden/README.md).
 
-Cases that bind our hardware model go through `runtime.reference`. Cases whose rule is stated but is not ours (`compare` is "definition")
+Cases that bind our hardware model go through `runtime.product.reference`. Cases whose rule is stated but is not ours (`compare` is "definition")
 go through that rule here, written with the parts of ours that it shares; each difference is one line of `RULES`.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rcompile.form import Placement, Tiles
-from rcompile.target import Adc, Cell, Crossbar, Inputs, Target, Weights
-from runtime.chip import LayerOnDie, with_wires
-from runtime.device import Devices
-from runtime.reference import converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
-from runtime.wires import effective_conductance
+from rcompile.hardware.target import Adc, Cell, Crossbar, Inputs, Target, Weights
+from rcompile.layout.normal_form import Placement, Tiles
+from runtime.die.cells import LayerOnDie, with_wires
+from runtime.die.physics import Devices
+from runtime.die.wires import effective_conductance
+from runtime.product.reference import converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
 
 FOLDER = Path(os.environ.get("RCOMPILE_GOLDEN_DIR") or Path(__file__).parent / "golden")
 CASES = json.loads((FOLDER / "index.json").read_text())["cases"]

@@ -13,9 +13,10 @@ from small_models import changed_target
 
 import runtime
 from rcompile.errors import BadInputError, UsageError
-from rcompile.form import Tiles
-from rcompile.target import Combining, Target
-from runtime import reference
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import Tiles
+from rcompile.vocabulary import Combiner
+from runtime.product import reference
 
 
 @settings(max_examples=60)
@@ -98,7 +99,7 @@ def test_shipped_targets(name: str, isa: str, die: runtime.Die | None) -> None:
 @pytest.mark.parametrize("combiner", COMBINERS)
 @pytest.mark.parametrize("clipping_bits", [0, 1, 2])
 @pytest.mark.parametrize("name", ["reram128x128", "reram128x128-diff", "reram256x256", "reram64x64-slc"])
-def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combining) -> None:
+def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combiner) -> None:
     """With fewer bits, the ADC clips some of a group's replicas and not others."""
     full = changed_target(name)
     target = changed_target(name, adc={"bits": full.adc.bits - clipping_bits})

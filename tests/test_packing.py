@@ -12,10 +12,10 @@ from safetensors.numpy import load_file, save
 from small_models import changed_target, linear_model
 
 from rcompile import compile_model
-from rcompile.bundle import Bundle, diff
+from rcompile.bundle.reader import Bundle, diff
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError
-from rcompile.packing import pack, unpack
+from rcompile.layout.packing import pack, unpack
 
 # Bits of a cell, and of a packed one.
 BITS = {1: 1, 2: 2, 3: 4, 4: 4}

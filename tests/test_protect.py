@@ -14,20 +14,21 @@ from scipy.stats import spearmanr
 from small_models import changed_target, tiny_classifier
 
 from rcompile import compile_model
-from rcompile.allocate import allocate, predict_errors, predicted_error
-from rcompile.bundle import Bundle
-from rcompile.compact import Kept, compact
-from rcompile.encode import encode
+from rcompile.bundle.manifest import Manifest
+from rcompile.bundle.reader import Bundle
 from rcompile.errors import UnsupportedError, UsageError
-from rcompile.form import Tiles, decode, problems
-from rcompile.manifest import Manifest
-from rcompile.place import bitlines_per_output, crossbars, place, plain, plain_crossbars
-from rcompile.predict import level_error
-from rcompile.protect import Guard, protect, survey
-from rcompile.quantize import QuantizedLinear
-from rcompile.target import Combining, Target
-from runtime import voting
-from runtime.faults import Fault, apply_faults
+from rcompile.hardware.target import Target
+from rcompile.layout.compact import Kept, compact
+from rcompile.layout.encode import encode
+from rcompile.layout.normal_form import Tiles, decode, problems
+from rcompile.layout.place import bitlines_per_output, crossbars, place, plain, plain_crossbars
+from rcompile.layout.quantize import QuantizedLinear
+from rcompile.protection.allocate import allocate, predict_errors, predicted_error
+from rcompile.protection.predict import level_error
+from rcompile.protection.protect import Guard, protect, survey
+from rcompile.vocabulary import Combiner
+from runtime.die import votes as voting
+from runtime.die.faults import Fault, apply_faults
 
 COMBINERS = ("cell", "median", "mean", "select")
 SMALL = {"rows": 16, "cols": 32, "active_rows": 8}
@@ -114,7 +115,7 @@ def test_broken_replicas_are_named() -> None:
 
 
 def simulated(
-    levels: np.ndarray, replicas: int, combiner: Combining, target: Target, wordlines: int, sa0: float, sa1: float
+    levels: np.ndarray, replicas: int, combiner: Combiner, target: Target, wordlines: int, sa0: float, sa1: float
 ) -> np.ndarray:
     """The squared error of one bitline on each of 1500 drawn dies; `cell` through the runtime's own self-test, `select` with one that
     never errs, as the prediction has it.
@@ -140,7 +141,7 @@ def simulated(
 @pytest.mark.parametrize(
     ("replicas", "wordlines", "rate"), [(1, 16, 0.05), (2, 16, 0.05), (3, 16, 0.1), (4, 40, 0.05), (5, 8, 0.1)]
 )
-def test_prediction_is_what_drawn_dies_give(combiner: Combining, replicas: int, wordlines: int, rate: float) -> None:
+def test_prediction_is_what_drawn_dies_give(combiner: Combiner, replicas: int, wordlines: int, rate: float) -> None:
     """Within four standard errors of the mean over the dies; a median of five within a third (replicas share their levels)."""
     sa0, sa1 = 0.2 * rate, 0.8 * rate
     target = changed_target("ideal128x128", faults={"sa0_rate": sa0, "sa1_rate": sa1})
@@ -163,7 +164,7 @@ def survey_of(linear: QuantizedLinear, target: Target, inputs: int, outputs: int
 
 
 @pytest.mark.parametrize("combiner", ["cell", "select"])
-def test_prediction_ranks_allocations_as_measurement_does(combiner: Combining) -> None:
+def test_prediction_ranks_allocations_as_measurement_does(combiner: Combiner) -> None:
     """Spearman >= 0.9 between predicted and measured relative error over a spread of allocations."""
     target = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 64, "active_rows": 32})
     linear = gaussian(64, 24, 1)
@@ -195,7 +196,7 @@ def test_prediction_ranks_allocations_as_measurement_does(combiner: Combining) -
 
 @given(st.integers(0, 50), st.sampled_from(COMBINERS), st.floats(0.001, 0.1), st.floats(0, 0.9))
 def test_auto_stays_within_the_dense_crossbars_and_beats_plain(
-    seed: int, combiner: Combining, rate: float, pruned: float
+    seed: int, combiner: Combiner, rate: float, pruned: float
 ) -> None:
     target = changed_target("ideal128x128", crossbar=SMALL)
     rng = np.random.default_rng(seed)
@@ -273,7 +274,7 @@ def test_paper_embeds_when_it_must() -> None:
 
 
 @pytest.mark.parametrize("combiner", COMBINERS)
-def test_with_crossbars_to_spare_nothing_beats_the_allocation(combiner: Combining) -> None:
+def test_with_crossbars_to_spare_nothing_beats_the_allocation(combiner: Combiner) -> None:
     target = changed_target("ideal128x128", crossbar=SMALL)
     linear = gaussian(32, 12, 0)
     known = [survey(linear, compact(linear), target)]

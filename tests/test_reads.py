@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import changed_target
 
-from rcompile.form import Placement, Tiles
-from rcompile.target import Target
-from runtime.chip import Reading, flipped_activations, reading_of
-from runtime.device import Devices
-from runtime.reference import matmul_codes
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import Placement, Tiles
+from runtime.die.cells import Reading, flipped_activations, reading_of
+from runtime.die.physics import Devices
+from runtime.product.reference import matmul_codes
 
 ROWS, COLS, INPUTS, OUTPUTS = 6, 16, 11, 3
 

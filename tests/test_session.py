@@ -14,10 +14,10 @@ from small_models import changed_target, save_model
 
 import runtime
 from rcompile import compile_model
-from rcompile.bundle import Bundle
+from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
-from runtime.library import PROVIDER, device
-from runtime.session import quiet_options
+from runtime.ort.library import PROVIDER, device
+from runtime.ort.session import quiet_options
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_norms_stay_apart_from_the_sums_that_they_norm(tmp_path: Path, monkeypat
     compile_model(model, "reram128x128", tmp_path / "bundle")
     options = quiet_options()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    monkeypatch.setattr("runtime.session.quiet_options", lambda: options)
+    monkeypatch.setattr("runtime.ort.session.quiet_options", lambda: options)
     runtime.load(tmp_path / "bundle")
     ran = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph.node]
     assert ran == ["CrossbarMatMul", "Add", "LayerNormalization"]
@@ -277,7 +277,7 @@ def test_a_provider_that_cannot_load_is_not_blamed_on_the_bundle(bundle: Path, m
     def missing() -> None:
         raise UnsupportedError("the native execution provider is not built.")
 
-    monkeypatch.setattr("runtime.session.device", missing)
+    monkeypatch.setattr("runtime.ort.session.device", missing)
     with pytest.raises(UnsupportedError, match="not built"):
         runtime.load(bundle)
 

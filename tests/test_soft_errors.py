@@ -9,11 +9,11 @@ from onnx import numpy_helper
 
 import runtime
 from rcompile import compile_model
-from rcompile.bundle import Bundle
-from rcompile.effects import Effects, SoftErrors
+from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
-from rcompile.read import OWN_PREFIX
-from runtime.soft_errors import NumberErrors, flipped, flipped_numbers, number_errors
+from rcompile.hardware.effects import Effects, SoftErrors
+from rcompile.onnx_in.read import OWN_PREFIX
+from runtime.ort.soft_errors import NumberErrors, flipped, flipped_numbers, number_errors
 
 FEEDS = {"input_ids": np.arange(24).reshape(2, 12), "attention_mask": np.ones((2, 12), np.int64)}
 

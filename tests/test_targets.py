@@ -7,8 +7,8 @@ import pytest
 from small_models import changed_target
 
 from rcompile.errors import BadInputError, UsageError
-from rcompile.target import describe
-from rcompile.target_file import CONSTRAINTS, load_target, parse_target, target_names, targets_folder
+from rcompile.hardware.target import describe
+from rcompile.hardware.target_file import CONSTRAINTS, load_target, parse_target, target_names, targets_folder
 
 GOOD = (targets_folder() / "reram128x128.toml").read_text()
 

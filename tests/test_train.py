@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from rcompile import compile_model  # noqa: E402
-from rcompile.cli import main  # noqa: E402
+from rcompile.cli.main import main  # noqa: E402
 from rcompile.errors import BadInputError, UnsupportedError, UsageError  # noqa: E402
 from rcompile.train import run as training  # noqa: E402
 from rcompile.train import trainer as trainer_module  # noqa: E402
@@ -23,7 +23,7 @@ from rcompile.train.crossbar_aware import CrossbarRead  # noqa: E402
 from rcompile.train.gates import Gates  # noqa: E402
 from rcompile.train.model import find_groups  # noqa: E402
 from rcompile.train.trainer import Recipe  # noqa: E402
-from runtime.glue import TASKS  # noqa: E402
+from runtime.scoring.glue import TASKS  # noqa: E402
 
 TARGET = changed_target("ideal128x128", crossbar={"rows": 8, "cols": 32, "active_rows": 8})
 RECIPE = Recipe(keep=0.6, steps=12, batch=4, check_every=3, learning_rate=1e-3)

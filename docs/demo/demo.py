@@ -15,11 +15,12 @@ import statistics
 from pathlib import Path
 
 from rcompile import RcompileError, compile_model
-from rcompile.manifest import LedgerRow, Protect
-from rcompile.protect import Guard
-from rcompile.show import to_json
+from rcompile.bundle.manifest import LedgerRow
+from rcompile.cli.show import to_json
+from rcompile.protection.protect import Guard
+from rcompile.vocabulary import Scheme
 from runtime import Die, evaluate
-from runtime.evaluation import Evaluation
+from runtime.scoring.evaluation import Evaluation
 
 HERE = Path(__file__).resolve().parent
 TARGET = "reram128x128-ou16"
@@ -31,7 +32,7 @@ SEEDS = (1, 2, 3)
 
 # What replicas are allocated for; the images are the same on every die.
 GUARDED_SHARE = 0.02
-SCHEMES: tuple[Protect, ...] = ("none", "paper", "auto")
+SCHEMES: tuple[Scheme, ...] = ("none", "paper", "auto")
 
 
 def dies(share: float) -> list[Die]:
@@ -39,7 +40,7 @@ def dies(share: float) -> list[Die]:
     return [Die(seed, sa0=share * (1 - SA1_SHARE), sa1=share * SA1_SHARE) for seed in SEEDS]
 
 
-def compile_all(out: Path) -> dict[Protect, LedgerRow]:
+def compile_all(out: Path) -> dict[Scheme, LedgerRow]:
     """The three bundles; their ledgers' totals."""
     totals = {}
     for scheme in SCHEMES:
@@ -57,7 +58,7 @@ def by_share(result: Evaluation) -> list[list[float]]:
     return [scores[i : i + len(SEEDS)] for i in range(0, len(scores), len(SEEDS))]
 
 
-def markdown(results: dict[Protect, Evaluation], totals: dict[Protect, LedgerRow], name: str) -> str:
+def markdown(results: dict[Scheme, Evaluation], totals: dict[Scheme, LedgerRow], name: str) -> str:
     """The table: accuracy by scheme and share of stuck cells."""
     plain = results["none"]
     lines = [
@@ -73,7 +74,7 @@ def markdown(results: dict[Protect, Evaluation], totals: dict[Protect, LedgerRow
     return "\n".join(lines) + "\n"
 
 
-def plot(results: dict[Protect, Evaluation], totals: dict[Protect, LedgerRow], path: Path) -> None:
+def plot(results: dict[Scheme, Evaluation], totals: dict[Scheme, LedgerRow], path: Path) -> None:
     """Accuracy against the share of stuck cells."""
     import matplotlib
 

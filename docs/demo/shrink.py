@@ -20,7 +20,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertForSequenceClassification
 
-from rcompile.export import export_model
+from rcompile.train.export import export_model
 
 MAX_TOKENS = 128
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

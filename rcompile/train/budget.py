@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcompile.errors import BadInputError
-from rcompile.target import Target
+from rcompile.hardware.target import Target
 
 Scores = Mapping[str, npt.NDArray[np.float64]]
 Masks = dict[str, npt.NDArray[np.bool_]]

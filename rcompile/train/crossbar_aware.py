@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rcompile.target import Target
+from rcompile.hardware.target import Target
 
 
 class CrossbarRead(nn.Module):

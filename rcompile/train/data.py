@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rcompile.errors import BadInputError
-from rcompile.text import ModelInput, TextEncoder, Texts, read_samples
+from rcompile.onnx_in.text import ModelInput, TextEncoder, Texts, read_samples
 
 MAX_HELD_OUT = 256
 

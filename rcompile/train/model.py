@@ -15,9 +15,9 @@ import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from torch import Tensor, nn
 
 from rcompile.errors import BadInputError, UnsupportedError
-from rcompile.export import is_classifier, loading, tokenizer_file
 from rcompile.train.budget import Group, Masks
 from rcompile.train.data import Corpus
+from rcompile.train.export import is_classifier, loading, tokenizer_file
 
 RECORD = "training.json"
 

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
-from rcompile.export import export_model, model_inputs, tokenizer_file
-from rcompile.target import Target
+from rcompile.hardware.target import Target
 from rcompile.train.budget import Budget, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
 from rcompile.train.data import read_corpus, read_texts
+from rcompile.train.export import export_model, model_inputs, tokenizer_file
 from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once
 from rcompile.train.trainer import Progress, Recipe, Trainer
-from runtime.glue import Task, load_examples
+from runtime.scoring.glue import Task, load_examples
 
 CHECKPOINT = "checkpoint.pt"
 ONNX = "model.onnx"

@@ -1,0 +1,1 @@
+"""The compiled model as files: schema, writing all or nothing, reading without trust."""

@@ -1,0 +1,225 @@
+"""Host graph: the source model with each mapped linear replaced by one `ai.rcompile:CrossbarMatMul` node."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
+
+from rcompile.bundle.manifest import Options
+from rcompile.errors import BadInputError
+from rcompile.hardware.target import Target
+from rcompile.onnx_in.linears import Linear, Use
+from rcompile.onnx_in.read import OWN_PREFIX, every_initializer, external_files
+
+DOMAIN = "ai.rcompile"
+OP_TYPE = "CrossbarMatMul"
+OP_VERSION = 1
+# Inputs of the node after x, in order; `bias` is per node.
+NODE_TENSORS = (
+    "levels",
+    "wordline_input",
+    "bitline_output",
+    "bitline_slice",
+    "bitline_polarity",
+    "bitline_replica",
+    "bitline_inverted",
+    "weight_scale",
+)
+DTYPES = {"U8": ir.DataType.UINT8, "I8": ir.DataType.INT8, "I32": ir.DataType.INT32, "F32": ir.DataType.FLOAT}
+HOST_DATA = "host.data"
+# ONNX's protobuf cannot exceed 2 GiB, and ONNX Runtime maps external data: only small constants stay in model.onnx.
+INLINE_BYTES = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class TensorSpan:
+    """Where a tensor lies in a safetensors file: dtype as safetensors names it, byte offset from the start of the file, byte length."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, eq=False)
+class MappedLayer:
+    """A linear whose tiles are written: its file inside the bundle, the tensors there, and each node's bias and input scale."""
+
+    linear: Linear
+    file: str
+    first_tile: int
+    tensors: dict[str, TensorSpan]
+    bias_names: tuple[str, ...]
+    input_scales: tuple[float | None, ...]
+
+
+def tensor_spans(path: Path) -> dict[str, TensorSpan]:
+    """The tensors of a safetensors file, by name. The header is the library's own; see its format page."""
+    with path.open("rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(header_bytes))
+    start = 8 + header_bytes
+    return {
+        name: TensorSpan(
+            e["dtype"], tuple(e["shape"]), start + e["data_offsets"][0], e["data_offsets"][1] - e["data_offsets"][0]
+        )
+        for name, e in sorted(header.items())
+        if name != "__metadata__"
+    }
+
+
+def rewrite_host(
+    model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, options: Options, bundle: Path
+) -> ir.Model:
+    """The host graph, its large constants moved to `bundle`/host.data. Changes `model`, which is spent afterwards."""
+    graph = model.graph
+    for layer in layers:
+        shared = {name: _initializer(graph, layer, name) for name in NODE_TENSORS}
+        biases = {name: _initializer(graph, layer, name) for name in dict.fromkeys(layer.bias_names)}
+        for use, bias, scale in zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True):
+            linear = layer.linear
+            attributes = node_attributes(
+                linear.name, linear.inputs, linear.outputs, layer.first_tile, target, options, scale
+            )
+            _replace(graph, use, [*shared.values(), biases[bias]], attributes)
+    model.opset_imports[DOMAIN] = OP_VERSION
+    # Docstrings and metadata hold stack traces with absolute paths.
+    for clean in (RemoveUnusedNodesPass(), RemoveUnusedOpsetsPass(), ClearMetadataAndDocStringPass()):
+        model = clean(model).model
+    model.metadata_props.clear()
+    model.producer_name, model.producer_version = "rcompile", ""
+    _move_constants(model, bundle)
+    return model
+
+
+def _initializer(graph: ir.Graph, layer: MappedLayer, name: str) -> ir.Value:
+    span = layer.tensors[name]
+    shape = ir.Shape(span.shape)
+    full = f"{OWN_PREFIX}{layer.linear.name}/{name}"
+    tensor = ir.ExternalTensor(layer.file, span.offset, span.length, DTYPES[span.dtype], shape=shape, name=full)
+    value = ir.Value(name=full, shape=shape, type=ir.TensorType(DTYPES[span.dtype]), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def node_attributes(
+    layer: str,
+    inputs: int,
+    outputs: int,
+    first_tile: int,
+    target: Target,
+    options: Options,
+    input_scale: float | None,
+) -> dict[str, int | float | str]:
+    """The attributes of a node, by name."""
+    return {
+        "layer": layer,
+        "inputs": inputs,
+        "outputs": outputs,
+        "first_tile": first_tile,
+        "weight_bits": target.weights.bits,
+        "cell_bits": target.cell.bits,
+        "stored_bits": target.stored_bits(options.pack_cells),
+        "encoding": target.weights.encoding,
+        "input_bits": target.input.bits,
+        "input_coding": target.input.coding,
+        "dac_bits": target.input.dac_bits,
+        "input_scale": input_scale or 0.0,
+        "active_rows": target.crossbar.active_rows,
+        "adc_bits": target.adc.bits,
+        # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
+        "adc_step_levels": repr(target.adc.step_levels),
+        "hrs_levels": repr(target.hrs_levels),
+        "combiner": options.combiner,
+        "likelier_level": target.likelier_level,
+    }
+
+
+def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: dict[str, int | float | str]) -> None:
+    """Put the crossbar node in the place of the product and of the bias Add that it absorbs."""
+    new: list[ir.Node] = []
+    x = use.x
+    if use.dtype != ir.DataType.FLOAT:
+        new.append(_cast(x, ir.DataType.FLOAT, f"{OWN_PREFIX}{use.name}/to_float"))
+        x = new[-1].outputs[0]
+    new.append(ir.node(OP_TYPE, [x, *constants], attributes, domain=DOMAIN, name=use.name))
+    if use.dtype != ir.DataType.FLOAT:
+        new[-1].outputs[0].name = f"{OWN_PREFIX}{use.name}/product"
+        new.append(_cast(new[-1].outputs[0], use.dtype, f"{OWN_PREFIX}{use.name}/from_float"))
+    result = new[-1].outputs[0]
+    result.type, result.shape = ir.TensorType(use.dtype), use.result.shape
+    last = use.tail or use.node
+    graph.insert_after(last, new)
+    name = use.result.name
+    use.result.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph.remove([use.node, use.tail] if use.tail else use.node, safe=True)
+    result.name = name
+
+
+def _cast(x: ir.Value, to: ir.DataType, name: str) -> ir.Node:
+    """A Cast whose node and value have a name that no source model has."""
+    node = ir.node("Cast", [x], {"to": to.value}, name=name)
+    node.outputs[0].name = name
+    return node
+
+
+def _move_constants(model: ir.Model, bundle: Path) -> None:
+    """Write every large initializer that is not a crossbar's to host.data; source files outside the bundle are then no longer needed."""
+    held = [
+        (value, tensor)
+        for value in every_initializer(model)
+        if (tensor := value.const_value) is not None
+        and not str(value.name).startswith(OWN_PREFIX)
+        and tensor.dtype != ir.DataType.STRING
+    ]
+    large = [(value, tensor) for value, tensor in held if tensor.nbytes > INLINE_BYTES]
+    moved = ir.external_data.convert_tensors_to_external([t for _, t in large], bundle, HOST_DATA) if large else []
+    for (value, _), external in zip(large, moved, strict=True):
+        value.const_value = external
+    for value, tensor in held:
+        if isinstance(value.const_value, ir.ExternalTensor) and tensor.nbytes <= INLINE_BYTES:
+            value.const_value = ir.Tensor(tensor.numpy().copy(), name=value.name)
+
+
+@dataclass(frozen=True)
+class CrossbarNode:
+    """A CrossbarMatMul node as model.onnx holds it. tensors: (file, offset, length) in order, None for one that lies inline."""
+
+    name: str
+    attributes: dict[str, object]
+    tensors: tuple[tuple[str, int | None, int | None] | None, ...]
+
+
+@dataclass(frozen=True)
+class HostGraph:
+    """What model.onnx says of itself: its crossbars, the files that its tensors lie in, and names that two nodes share."""
+
+    crossbars: tuple[CrossbarNode, ...]
+    files: tuple[str, ...]
+    repeated_names: tuple[str, ...]
+
+
+def read_host(path: Path) -> HostGraph:
+    """A host graph, less its numbers. Raises BadInputError if the file is no ONNX."""
+    try:
+        model = ir.load(path)
+    except Exception as error:  # protobuf and onnx_ir each raise their own
+        raise BadInputError(f"'{path.name}' is not an ONNX model: {error}") from None
+    crossbars = [_crossbar(n) for n in model.graph if (n.domain, n.op_type) == (DOMAIN, OP_TYPE)]
+    names = Counter(str(n.name) for n in model.graph if n.name)  # a branch has names of its own
+    repeated = sorted(name for name, times in names.items() if times > 1)
+    return HostGraph(tuple(crossbars), tuple(external_files(model)), tuple(repeated))
+
+
+def _crossbar(node: ir.Node) -> CrossbarNode:
+    constants = [None if value is None else value.const_value for value in node.inputs[1:]]
+    spans = tuple(
+        (str(t.location), t.offset, t.length) if isinstance(t, ir.ExternalTensor) else None for t in constants
+    )
+    return CrossbarNode(str(node.name), {name: a.value for name, a in node.attributes.items()}, spans)

@@ -1,0 +1,240 @@
+"""The manifest of a bundle: its schema, and reading it without trust."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rcompile.canonical import canonical_json
+from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.hardware.target import Target
+from rcompile.hardware.target_file import CONSTRAINTS
+from rcompile.vocabulary import Combiner, InputScale, Scheme
+
+FORMAT_VERSION: Literal[1] = 1
+# Names of the files in a bundle.
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+
+
+def _inside(path: str) -> str:
+    """The path must be relative and must not leave the bundle."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path or not pure.parts:
+        raise ValueError("the path leaves the bundle")
+    return path
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+BundlePath = Annotated[str, AfterValidator(_inside)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FileEntry(_Part):
+    """One file of the bundle."""
+
+    sha256: Sha256
+    bytes: Count
+
+
+class Tool(_Part):
+    """What wrote the bundle."""
+
+    name: Literal["rcompile"] = "rcompile"
+    version: str
+
+
+class Source(_Part):
+    """The model that was compiled."""
+
+    name: str
+    sha256: Sha256
+    opset: Positive
+    model: BundlePath | None = Field(description="the unchanged source model inside the bundle, null if left out")
+    tokenizer: BundlePath | None = Field(
+        description="the tokenizer.json that lay beside the source model, null if none did"
+    )
+
+
+class Options(_Part):
+    """What was asked for, beyond model and target."""
+
+    input_scale: InputScale
+    calibration_sha256: Sha256 | None
+    keep_on_host: tuple[str, ...]
+    protect: Scheme = Field(default="none", description="how faults are guarded against")
+    combiner: Combiner = Field(
+        default="none", description="how replicas are combined; `rcompile evaluate --combiner` may choose another"
+    )
+    guard_sa0: float | None = Field(
+        default=None, ge=0, le=1, description="the SA0 rate that replicas were allocated for"
+    )
+    guard_sa1: float | None = Field(
+        default=None, ge=0, le=1, description="the SA1 rate that replicas were allocated for"
+    )
+    allow_extra_crossbars: bool = False
+    pack_cells: bool = Field(default=False, description="whether the tile files hold several cells in a byte")
+
+
+class NodeEntry(_Part):
+    """One CrossbarMatMul node of the host graph."""
+
+    name: str
+    bias: str = Field(description="name of the bias tensor in the layer's file: float32 [outputs]")
+    input_scale: float | None = Field(description="calibrated scale of the node's input, null if dynamic")
+
+
+class TensorEntry(_Part):
+    """One tensor of a layer's file."""
+
+    dtype: Literal["U8", "I8", "I32", "F32"]
+    shape: tuple[Count, ...]
+
+
+class LayerEntry(_Part):
+    """One linear on its crossbars."""
+
+    name: str
+    file: BundlePath
+    inputs: Positive
+    outputs: Positive
+    first_tile: Count = Field(description="bundle-wide number of the layer's first tile")
+    tiles: Positive
+    nodes: Annotated[tuple[NodeEntry, ...], Field(min_length=1)]
+    tensors: dict[str, TensorEntry]
+    codes_sha256: Sha256 = Field(description="digest of the int8 [inputs, outputs] weight codes in C order")
+
+
+class UnmappedEntry(_Part):
+    """A product that stays on the host."""
+
+    node: str
+    op: str
+    reason: str
+
+
+class LedgerRow(_Part):
+    """What a layer takes: of the dense model, after pruning, and as it is compiled."""
+
+    layer: str
+    crossbars_dense: Count
+    crossbars_pruned: Count = Field(description="without replicas")
+    crossbars: Count = Field(description="as compiled, replicas included")
+    cells_dense: Count = Field(description="inputs x outputs x bitlines of an output")
+    cells_pruned: Count
+    cells_used: Count = Field(description="as compiled: cells at the crossing of a driven wordline and a used bitline")
+    cells: Positive = Field(description="all cells of the crossbars that the layer takes")
+
+
+class AllocationEntry(_Part):
+    """Outputs of a layer that hold their slices in so many copies each, lowest slice first; 0: the slice is given up."""
+
+    copies: tuple[Count, ...]
+    outputs: Positive
+
+
+class ProtectionEntry(_Part):
+    """What protection decided."""
+
+    predicted_error: float | None = Field(
+        description="relative squared error of an output at the guarded rates, mean over layers"
+    )
+    allocations: dict[str, tuple[AllocationEntry, ...]]
+
+
+class Manifest(_Part):
+    """The content of manifest.json."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    tool: Tool
+    target: Target
+    target_sha256: Sha256
+    source: Source
+    options: Options
+    passes: tuple[str, ...]
+    stored_bits: Positive = Field(default=8, description="bits that a cell takes in `levels`: 8, or packed 1, 2 or 4")
+    protection: ProtectionEntry | None = None
+    ledger: Annotated[tuple[LedgerRow, ...], Field(min_length=1)]
+    layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
+    unmapped: tuple[UnmappedEntry, ...]
+    files: dict[BundlePath, FileEntry]
+
+    @field_validator("target")
+    @classmethod
+    def _sound(cls, target: Target) -> Target:
+        """A target in a manifest must keep what a target file must."""
+        for constraint in CONSTRAINTS:
+            if constraint(target):
+                raise ValueError(constraint.__doc__)
+        return target
+
+    @model_validator(mode="after")
+    def _stored_as_asked(self) -> Manifest:
+        """The bits of a stored cell follow from the target and the options."""
+        wanted = self.target.stored_bits(self.options.pack_cells)
+        if self.stored_bits != wanted:
+            raise ValueError(
+                f"stored_bits is {self.stored_bits}, but cells of {self.target.cell.bits} bits with pack_cells {self.options.pack_cells} take {wanted}"
+            )
+        return self
+
+    def total(self) -> LedgerRow:
+        """The ledger's sum."""
+        sums = {k: sum(getattr(row, k) for row in self.ledger) for k in LedgerRow.model_fields if k != "layer"}
+        return LedgerRow(layer="total", **sums)
+
+    def layer(self, name: str) -> LayerEntry:
+        """The layer of that name. Raises BadInputError listing the names."""
+        for entry in self.layers:
+            if entry.name == name:
+                return entry
+        raise BadInputError(f"the bundle has no layer '{name}'. Layers: {', '.join(e.name for e in self.layers)}.")
+
+    def text(self) -> str:
+        """The bytes of manifest.json as text."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+def manifest_schema() -> str:
+    """The JSON Schema of manifest.json."""
+    return canonical_json(Manifest.model_json_schema())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises BadInputError with every error at once if it is missing or wrong, UnsupportedError if a newer format wrote it.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BadInputError(
+            f"no bundle at '{folder}': no such directory. `rcompile MODEL.onnx --target NAME -o {folder}` makes one."
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInputError(
+            f"'{folder}' is not a bundle: it has no {MANIFEST}. Give the directory that `rcompile MODEL.onnx -o DIR` wrote."
+        ) from None
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise BadInputError(f"cannot read '{path}': {error}. Compile the model again.") from None
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UnsupportedError(
+            f"'{path}' has format version {version}; this rcompile reads up to {FORMAT_VERSION}. Upgrade rcompile."
+        )
+    try:
+        return Manifest.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors()]
+        raise BadInputError(
+            f"'{path}' does not fit the manifest's schema:\n" + "\n".join(lines) + "\nCompile the model again."
+        ) from None

@@ -1,0 +1,50 @@
+"""What `rcompile evaluate` prints."""
+
+from __future__ import annotations
+
+import statistics
+
+from rich.console import Console
+
+from rcompile.cli.show import table
+from runtime.scoring.evaluation import Evaluation
+
+
+def print_evaluation(result: Evaluation, console: Console) -> None:
+    """Scores of one evaluation, for people."""
+    voting = "" if result.combiner == "none" else f", voting by {result.combiner}"
+    console.print(
+        f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}{voting}",
+        highlight=False,
+    )
+    effects = list(dict.fromkeys(name for die in result.dies for name in die.effects.names))
+    if effects:
+        console.print(f"effects: {', '.join(effects)}", highlight=False)
+    between = any(die.between for die in result.dies)
+    parts = list(result.metrics["clean"] or ())
+    parts = parts if len(parts) > 1 else []  # several metrics: the score is their mean
+    rows = table("model", "SA0", "SA1", "collapsed", "score", *parts, right=frozenset(range(1, 5 + len(parts))))
+
+    def add(name: str, dies: tuple[str, str, str], score: float | None, metrics: dict[str, float] | None) -> None:
+        points = [
+            "-" if value is None else f"{value:.2f}"
+            for value in (score, *((metrics or {}).get(part) for part in parts))
+        ]
+        rows.add_row(name, *dies, *points)
+
+    add("source model", ("", "", ""), result.source, result.metrics["source"])
+    if result.int8 is not None:
+        add("ONNX Runtime, int8", ("", "", ""), result.int8, result.metrics["int8"])
+    add("crossbars, clean", ("0 %", "0 %", ""), result.clean, result.metrics["clean"])
+    for die in result.dies:
+        name = "measured die" if die.seed is None else f"die {die.seed}"
+        sa0, sa1, stuck, collapsed = (f"{100 * s:.4g} %" for s in (die.sa0, die.sa1, die.between, die.collapsed))
+        shares = (sa0, f"{sa1}, between {stuck}" if between else sa1, collapsed)
+        add(f"crossbars, {name}", shares, die.score, die.metrics)
+    console.print(rows)
+    if len(result.dies) > 1:
+        scores = [die.score for die in result.dies]
+        console.print(
+            f"{len(scores)} dies: mean {statistics.mean(scores):.2f}, standard deviation {statistics.stdev(scores):.2f}",
+            highlight=False,
+        )

@@ -1,0 +1,181 @@
+"""The commands that prune a model for a target, `rcompile train` and `rcompile prune`. No logic, as in cli.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rcompile.cli.terminal import (
+    JSON,
+    PATH,
+    QUIET,
+    TASK,
+    THREADS,
+    data_option,
+    force_option,
+    progress_bar,
+    stdout_console,
+)
+
+if TYPE_CHECKING:
+    from rcompile.train.run import Pruned
+
+TARGET = click.option(
+    "--target", required=True, metavar="NAME|FILE", help="The target whose crossbars the budget counts."
+)
+OUT = click.option(
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    help="Directory to write: Hugging Face files and model.onnx.",
+)
+KEEP = click.option(
+    "--keep",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the dense model's crossbars to keep.",
+)
+FORCE = force_option("directory")
+
+
+@click.command()
+@click.argument("source", metavar="DIR|NAME")
+@TASK
+@data_option("train")
+@TARGET
+@OUT
+@KEEP
+@click.option("--steps", type=int, default=1200, show_default=True, metavar="N", help="Optimizer steps.")
+@click.option("--batch", type=int, default=16, show_default=True, metavar="N", help="Texts a step.")
+@click.option(
+    "--learning-rate",
+    type=float,
+    metavar="RATE",
+    help="Peak rate of the weights.  [default: 5e-4, or 5e-5 with --keep 1]",
+)
+@click.option(
+    "--patience",
+    type=int,
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Stop after N checks (100 steps each) without improvement.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of everything random.")
+@click.option(
+    "--fault-rate",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="RATE",
+    help="Share of cells stuck while training.",
+)
+@click.option(
+    "--voted",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="SLICES",
+    help="Top slices that --fault-rate spares, as replicas would.",
+)
+@click.option("--new-head", is_flag=True, help="Start with a fresh classification head; with --keep 1.")
+@THREADS
+@FORCE
+@JSON
+@QUIET
+def train(
+    source: str, task: str, data: Path | None, target: str, out: Path, keep: float, steps: int, batch: int, learning_rate: float | None,
+    patience: int, seed: int, fault_rate: float, voted: int, new_head: bool, threads: int, force: bool, as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Fine-tune a Hugging Face model on a GLUE task while gates learn which rows and columns it can do without.
+
+    The pruned model learns from SOURCE as its teacher. With --keep 1 nothing is pruned, and it learns from the labels. A killed run goes on
+    where it was when the same command is given again.
+    """
+    from rcompile.hardware.target_file import load_target
+    from rcompile.train.extras import require
+
+    require("torch", "transformers", "onnxscript")
+    from rcompile.train.run import train as run
+    from rcompile.train.run import use_threads
+    from rcompile.train.trainer import Recipe
+    from runtime.scoring.glue import find_task
+
+    recipe = Recipe(
+        keep=keep, steps=steps, batch=batch, learning_rate=(5e-4 if keep < 1 else 5e-5) if learning_rate is None else learning_rate, patience=patience, seed=seed, fault_rate=fault_rate, voted=voted,
+    )  # fmt: skip
+    use_threads(threads)
+    with progress_bar(quiet or as_json) as progress:
+        result = run(
+            source,
+            find_task(task),
+            data,
+            load_target(target),
+            out,
+            recipe,
+            new_head=new_head,
+            force=force,
+            progress=progress,
+        )
+    _print(result, as_json, quiet)
+
+
+@click.command()
+@click.argument("source", metavar="DIR|NAME")
+@click.option(
+    "--calibrate",
+    "samples",
+    type=PATH,
+    required=True,
+    metavar="FILE",
+    help="Sample texts: a sentence a line, or two parted by a tab.",
+)
+@TARGET
+@OUT
+@KEEP
+@THREADS
+@FORCE
+@JSON
+@QUIET
+def prune(
+    source: str,
+    samples: Path,
+    target: str,
+    out: Path,
+    keep: float,
+    threads: int,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Prune a fine-tuned Hugging Face model in one shot, without training: for those who cannot `rcompile train`.
+
+    Samples say which rows and columns matter least; least squares refit the rest. Expect to keep more than training would: 0.8, say.
+    """
+    from rcompile.hardware.target_file import load_target
+    from rcompile.train.extras import require
+
+    require("torch", "transformers", "onnxscript")
+    from rcompile.train.run import prune as run
+    from rcompile.train.run import use_threads
+
+    use_threads(threads)
+    with progress_bar(quiet or as_json) as progress:
+        result = run(source, samples, load_target(target), out, keep, force=force, progress=progress)
+    _print(result, as_json, quiet)
+
+
+def _print(result: Pruned, as_json: bool, quiet: bool) -> None:
+    from rcompile.cli import show
+
+    if as_json:
+        click.echo(show.to_json(result))
+    elif not quiet:
+        show.print_pruned(result, stdout_console())

@@ -1,0 +1,1 @@
+"""Hardware as validated data: targets, their files, and the effects of real arrays."""

@@ -1,0 +1,1 @@
+"""The tile normal form, and the stages from weights to levels."""

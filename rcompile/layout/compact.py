@@ -1,0 +1,25 @@
+"""Compact: leave out the inputs and outputs that pruning has set to zero, so that their wordlines and bitlines are free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rcompile.layout.normal_form import I32
+from rcompile.layout.quantize import QuantizedLinear
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The inputs and outputs of a layer that need cells, each in rising order: i32 [<= K], i32 [<= N]."""
+
+    inputs: I32
+    outputs: I32
+
+
+def compact(linear: QuantizedLinear) -> Kept:
+    """The inputs and outputs that have a weight code other than zero; a layer of zeros keeps its first of each."""
+    used = linear.codes != 0
+    inputs, outputs = (np.flatnonzero(used.any(axis=axis)).astype(np.int32) for axis in (1, 0))
+    return Kept(inputs, outputs) if len(inputs) else Kept(np.zeros(1, np.int32), np.zeros(1, np.int32))

@@ -1,0 +1,1 @@
+"""What comes in: ONNX models as linears, and texts as their inputs."""

@@ -1,0 +1,104 @@
+"""Sentences to model inputs, with the tokenizer.json that lies beside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcompile.errors import BadInputError
+
+TOKENIZER = "tokenizer.json"  # beside a model, and in a bundle
+MAX_TOKENS = 128  # the usual length for GLUE
+INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
+PAD_TOKENS = ("[PAD]", "<pad>")  # of BERT, of RoBERTa
+Texts = Sequence[str] | Sequence[tuple[str, str]]
+Feeds = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of a session: name, ONNX Runtime's name of the element type, and dimensions (None where free)."""
+
+    name: str
+    element: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """The NumPy type of an integer input."""
+        return np.int32 if self.element == "tensor(int32)" else np.int64
+
+
+def session_inputs(session: Any) -> list[ModelInput]:
+    """The inputs of an onnxruntime.InferenceSession."""
+    return [
+        ModelInput(i.name, i.type, tuple(d if isinstance(d, int) else None for d in i.shape))
+        for i in session.get_inputs()
+    ]
+
+
+def read_samples(path: Path, way_out: str) -> str:
+    """What a text file of samples holds. Raises BadInputError, which ends with `way_out`, for one that cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"cannot read samples '{path}': {error}. {way_out}") from None
+
+
+class TextEncoder:
+    """Turns sentences, or pairs of sentences, into the inputs of a BERT-family session."""
+
+    def __init__(self, tokenizer: Path, inputs: Sequence[ModelInput]) -> None:
+        """Raises BadInputError for a tokenizer that cannot be read or a model whose inputs are not a BERT's."""
+        from tokenizers import Tokenizer
+
+        if not tokenizer.is_file():
+            raise BadInputError(
+                f"no tokenizer at '{tokenizer}'. Put the model's tokenizer.json beside the ONNX file and compile again."
+            )
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        except Exception as error:  # the library raises bare Exception
+            raise BadInputError(f"'{tokenizer}' is not a tokenizer.json of the tokenizers library: {error}.") from None
+        known = set(INPUT_NAMES)
+        strange = [i.name for i in inputs if i.name not in known]
+        if strange:
+            raise BadInputError(
+                f"the model wants inputs {', '.join(strange)}; text evaluation knows {', '.join(sorted(known))}."
+            )
+        self._inputs = list(inputs)
+        width = next((i.shape[1] for i in inputs if len(i.shape) == 2 and i.shape[1] is not None), None)
+        self._batch = next((i.shape[0] for i in inputs if len(i.shape) == 2 and i.shape[0] is not None), None)
+        self._tokenizer.enable_truncation(width or MAX_TOKENS)
+        pad = next((i for t in PAD_TOKENS if (i := self._tokenizer.token_to_id(t)) is not None), 0)
+        self._tokenizer.enable_padding(length=width, pad_id=pad)
+
+    def lengths(self, texts: Texts) -> list[int]:
+        """Tokens of each text."""
+        return [sum(e.attention_mask) for e in self._tokenizer.encode_batch(list(texts))]
+
+    def batches(self, texts: Texts, order: Sequence[int], size: int) -> Iterator[tuple[list[int], Feeds]]:
+        """The texts in this order, `size` at a time or as many as the model fixes: indices of a batch, and its feeds.
+
+        A batch that is short of a fixed size is filled up with repeats of its last text; the indices are those of the first rows.
+        """
+        size = self._batch or size
+        for start in range(0, len(order), size):
+            rows = list(order[start : start + size])
+            filled = rows + rows[-1:] * ((self._batch or len(rows)) - len(rows))
+            yield rows, self.feeds([texts[i] for i in filled])  # type: ignore[arg-type]
+
+    def feeds(self, texts: Texts) -> Feeds:
+        """The inputs for one batch; each [batch, tokens], padded to the longest."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        columns = {
+            "input_ids": [e.ids for e in encoded],
+            "attention_mask": [e.attention_mask for e in encoded],
+            "token_type_ids": [e.type_ids for e in encoded],
+        }
+        return {i.name: np.asarray(columns[i.name], i.dtype) for i in self._inputs}

@@ -1,0 +1,125 @@
+"""Predict: the error that stuck cells leave in a layer's outputs, in closed form, before any die is known.
+
+All errors are expected squared errors of a weight code, summed over a layer's wordlines, in units of one level of slice 0 squared;
+with white inputs that is the squared error of an output over the mean square of an input code. docs/protection.md derives them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from math import comb, prod
+
+import numpy as np
+import numpy.typing as npt
+
+from rcompile.hardware.target import Target
+from rcompile.vocabulary import Combiner
+
+F64 = npt.NDArray[np.float64]
+
+
+def level_error(
+    levels: F64, replicas: int, combiner: Combiner, target: Target, units: Sequence[int], sa0: float, sa1: float
+) -> float:
+    """Expected squared error of one bitline after its vote, summed over its wordlines.
+
+    levels: [top + 1], share of cells that hold each level. units: wordlines driven in each read. sa0, sa1: fault rates. Cells fail
+    independently, and no read clips. `none`, `cell` and `mean` are exact. `select` and `median` take the errors of replicas as
+    independent although replicas share their level, and `select` takes the self-test as infallible: exact for few faults, up to a third
+    low for three or five replicas where a tenth of the cells are stuck. `median` takes the reads of 1-bit DACs.
+    """
+    if combiner == "cell" and replicas > 1:
+        return sum(units) * _decided(levels, replicas, target, sa0, sa1)
+    if combiner in ("select", "median") and replicas > 1:
+        of_unit = _least_damage if combiner == "select" else _median
+        return sum(count * of_unit(levels, replicas, unit, sa0, sa1) for unit, count in Counter(units).items())
+    errors, chance = _errors(levels, sa0, sa1)
+    square = sum(units) * float(chance.sum(axis=1) @ errors**2)
+    if combiner != "mean" or replicas == 1:
+        return square
+    # Replicas of a cell share its level, so their errors have a mean in common.
+    common = sum(units) * float(
+        (chance.T @ errors) ** 2 @ np.divide(1, levels, where=levels > 0, out=np.zeros_like(levels))
+    )
+    return square / replicas + common * (replicas - 1) / replicas
+
+
+def given_up_error(target: Target, slices: int, wordlines: int) -> float:
+    """Squared error of codes that are multiples of 2^(cell_bits * slices): of their rounding, uniform, less that of the full codes."""
+    return wordlines * ((1 << (2 * target.cell.bits * slices)) - 1) / 12
+
+
+def _errors(levels: F64, sa0: float, sa1: float) -> tuple[F64, F64]:
+    """The errors that a cell can have, [E], and how likely each is together with each level: [E, top + 1]."""
+    top = len(levels) - 1
+    errors = np.arange(-top, top + 1)
+    chance = np.zeros((2 * top + 1, top + 1))
+    for level, share in enumerate(levels):
+        chance[top - level, level] += share * sa0
+        chance[top + top - level, level] += share * sa1
+        chance[top, level] += share * (1 - sa0 - sa1)
+    return errors.astype(np.float64), chance
+
+
+def _decided(levels: F64, replicas: int, target: Target, sa0: float, sa1: float) -> float:
+    """Squared error of the level that a self-test decides on: over all counts of replicas at level 0, at the top and good."""
+    top, total = target.top_level, 0.0
+    for zeros, tops in product(range(replicas + 1), repeat=2):
+        good = replicas - zeros - tops
+        if good < 0:
+            continue
+        chance = comb(replicas, zeros) * comb(replicas - zeros, tops) * sa0**zeros * sa1**tops * (1 - sa0 - sa1) ** good
+        for level, share in enumerate(levels):
+            votes = np.zeros(top + 1, np.int64)
+            np.add.at(votes, [0, top, level], [zeros, tops, good])
+            winners = np.flatnonzero(votes == votes.max())
+            between = winners[(winners > 0) & (winners < top)]
+            tie = target.likelier_level if len(winners) > 1 else winners[0]
+            total += chance * share * (int(between[0] if len(between) else tie) - level) ** 2
+    return total
+
+
+def _least_damage(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) -> float:
+    """Expected least of `replicas` independent damages, each the sum of squared errors over an operation unit: sum of P(damage > d)^R."""
+    errors, chance = _errors(levels, sa0, sa1)
+    top = len(levels) - 1
+    squares = np.bincount((errors**2).astype(np.int64), weights=chance.sum(axis=1), minlength=top * top + 1)
+    # The distribution of a sum is the power of the characteristic function; long enough that nothing wraps.
+    length = 1 << (wordlines * top * top).bit_length()
+    damage = np.fft.irfft(np.fft.rfft(squares, length) ** wordlines, length).clip(0)
+    beyond = 1 - np.cumsum(damage)
+    return float((beyond.clip(0) ** replicas).sum())
+
+
+def _median(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) -> float:
+    """Four times the mean variance, over the inputs, of the lower median of the replicas' reads on one die.
+
+    The variance is E[m^2] - E[m m'], m and m' being medians on the same die for independent inputs: each wordline is driven with
+    probability 1/2 in either. Four, because a driven bit has variance 1/4.
+    """
+    errors, chance = _errors(levels, sa0, sa1)
+    top = len(levels) - 1
+    stuck = wordlines * (sa0 + sa1)
+    reach = top * (stuck / 2 + 4 * np.sqrt(stuck + 1))  # of a read's error; what is beyond would wrap
+    size = 1 << max(5, int(2 * reach).bit_length())
+    pair = np.zeros((size, size))
+    for error, p in zip(errors.astype(np.int64), chance.sum(axis=1), strict=True):
+        for a, b in product((0, error), repeat=2):
+            pair[a % size, b % size] += p / 4
+    pmf = np.fft.fftshift(np.fft.irfft2(np.fft.rfft2(pair) ** wordlines, s=pair.shape).clip(0))
+    both = pmf.cumsum(0).cumsum(1)
+    one = both[:, -1]
+    joint = np.zeros_like(both)
+    least = (replicas - 1) // 2 + 1
+    # Replicas at or below (a, b): in both reads, in the first only, in the second only, in neither; and the powers of each chance.
+    chances = (both, one[:, None] - both, one[None] - both, 1 - one[:, None] - one[None] + both)
+    powers = [np.cumprod([np.ones_like(both), *[c] * replicas], axis=0) for c in chances]
+    for n in product(range(replicas + 1), repeat=4):
+        if sum(n) == replicas and n[0] + n[1] >= least and n[0] + n[2] >= least:
+            ways = prod(comb(sum(n[i:]), n[i]) for i in range(4))
+            joint += ways * powers[0][n[0]] * powers[1][n[1]] * powers[2][n[2]] * powers[3][n[3]]
+    values = np.arange(size) - size // 2
+    median = np.diff(np.diff(joint, axis=0, prepend=0), axis=1, prepend=0)
+    return max(0.0, 4 * float(np.diff(joint[:, -1], prepend=0) @ values**2 - values @ median @ values))

@@ -1,0 +1,20 @@
+"""The words that users choose among, each written once: types, choices of the command line, messages and the provider's options."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Encoding = Literal["offset", "differential"]
+InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
+InputScale = Literal["dynamic", "static"]
+VotingCombiner = Literal["cell", "median", "mean", "select"]
+Combiner = Literal["none", "cell", "median", "mean", "select"]
+Scheme = Literal["none", "paper", "auto"]
+Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
+TaskName = Literal["sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+Exporter = Literal["dynamo", "torchscript"]
+
+
+def words(of: object) -> tuple[str, ...]:
+    """The words of one of these types, in their order."""
+    return get_args(of)

@@ -1,0 +1,1 @@
+"""One chip: its random draws, stuck cells, physics, cells, reads and votes."""

@@ -1,0 +1,1 @@
+"""What crossbars compute: the reference of the native kernels."""

@@ -1,0 +1,221 @@
+"""The hardware model in NumPy, written to be read: the judge of the native kernels. docs/hardware.md is its prose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import F32, I64, U8, Tiles, decode
+from rcompile.vocabulary import Combiner
+from runtime.die.cells import F64, LayerOnDie, Reading, on_grid
+from runtime.die.randomness import row_digests
+from runtime.die.votes import operation_units, resolve
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """Input planes of one product, one a DAC cycle. digits: u8 [P, M, K], of dac_bits bits. weight: int64 [P]."""
+
+    digits: U8
+    weight: I64
+
+    @property
+    def driven(self) -> I64:
+        """The codes that the planes add up to: int64 [M, K]."""
+        return np.tensordot(self.weight, self.digits.astype(np.int64), axes=1)
+
+
+def quantize_inputs(x: F32, target: Target, input_scale: float | None) -> tuple[I64, F32]:
+    """Input codes int64 [M, K] and the scale of each row float32 [M]; rows with NaN or Inf get code 0 and scale NaN."""
+    qmax = np.float32((1 << (target.input.bits - 1)) - 1)
+    finite = np.asarray(np.isfinite(x).all(axis=1))
+    x = np.where(finite[:, None], x, np.float32(0))
+    if input_scale is None:
+        scale = np.maximum(np.abs(x).max(axis=1, initial=0) / qmax, np.finfo(np.float32).tiny)
+    else:
+        scale = np.full(len(x), input_scale, np.float32)
+    codes = np.clip(np.rint(x / scale[:, None]), -qmax, qmax)
+    return codes.astype(np.int64), np.where(finite, scale, np.float32(np.nan)).astype(np.float32)
+
+
+def input_planes(codes: I64, target: Target) -> Planes:
+    """What drives the wordlines, cycle by cycle, for codes int64 [M, K]."""
+    bits, coding = target.input.bits, target.input.coding
+    if coding == "offset":
+        return _digit_planes(codes + (1 << (bits - 1)), bits, target)
+    if coding == "sign_magnitude":
+        positive = _digit_planes(np.maximum(codes, 0), bits - 1, target)
+        negative = _digit_planes(np.maximum(-codes, 0), bits - 1, target)
+        digits = np.concatenate([positive.digits, negative.digits])
+        return Planes(digits, np.concatenate([positive.weight, -negative.weight]))
+    low = _digit_planes(codes & ((1 << (bits - 1)) - 1), bits - 1, target)
+    sign = (codes < 0).astype(np.uint8)
+    return Planes(np.concatenate([low.digits, sign[None]]), np.append(low.weight, -(1 << (bits - 1))))
+
+
+def _digit_planes(codes: I64, bits: int, target: Target) -> Planes:
+    """The digits of codes int64 [M, K] below 2^bits, the least significant first; the last one may be short."""
+    shifts = np.arange(0, bits, target.input.dac_bits)
+    return Planes(((codes[None] >> shifts[:, None, None]) & target.top_digit).astype(np.uint8), 1 << shifts)
+
+
+def leakage(population: I64, target: Target) -> F64:
+    """Leakage in levels, on a grid of 2^-20, of reads whose digits add up to `population`: float64, same shape."""
+    return np.rint(target.hrs_levels * population * 2.0**20) / 2.0**20
+
+
+def adc_codes(level_sum: I64 | F64, population: I64, target: Target) -> I64:
+    """The code of each read by the target's converter. level_sum: [..., bitlines], population: [..., 1]."""
+    return converted(level_sum + leakage(population, target), target).astype(np.int64)
+
+
+def converted(current: F64, target: Target) -> F64:
+    """Codes of currents in levels; an ideal converter gives the current itself. float64, same shape."""
+    if not target.adc.bits:
+        return current
+    return np.clip(np.floor(current / target.adc.step_levels + 0.5), 0, (1 << target.adc.bits) - 1)
+
+
+def matmul_codes(
+    codes: I64,
+    levels: U8 | F64,
+    tiles: Tiles,
+    target: Target,
+    inputs: int,
+    outputs: int,
+    combiner: Combiner = "none",
+    reading: Reading | None = None,
+) -> F64:
+    """y_int, float64 [M, outputs], of input codes int64 [M, inputs]; integers for whole levels and an integer ADC step.
+
+    levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
+    """
+    planes = input_planes(codes, target)
+    driven, digests = planes.driven, row_digests(codes)
+    code_sum, digital = np.zeros((2, len(codes), outputs))
+    place, top = tiles.placement, target.top_level
+    levels = resolve(levels, place, target, combiner)
+    for t in range(place.tiles):
+        for members in place.vote_groups(t):
+            first = members[:, 0]
+            output, inverted = place.bitline_output[t, first], tiles.bitline_inverted[t, first] == 1
+            weight = place.bitline_polarity[t, first].astype(np.int64) << (
+                place.bitline_slice[t, first].astype(np.int64) * target.cell.bits
+            )
+            for unit, wordlines in enumerate(operation_units(place, t, target)):
+                if not wordlines.size:
+                    continue
+                digits = planes.digits[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
+                population = digits.sum(axis=2)[:, :, None]
+                read = _Read(digits, population, levels[t, wordlines], t, unit, digests)
+                reads = _voted_reads(read, members, target, combiner, reading)
+                correction = -digital_leakage(population, target)
+                signed = np.where(inverted, -reads, reads)
+                extra = np.where(inverted, top * population - correction, correction)
+                np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
+                np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
+        if target.weights.encoding == "offset":
+            tops = (place.bitline_slice[t] == target.slices - 1) & (place.bitline_replica[t] == 0)
+            carries = place.bitline_output[t, tops & (place.bitline_output[t] >= 0)]
+            features = place.wordline_input[t][place.wordline_input[t] >= 0]
+            np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) << (target.weights.bits - 1))
+    if target.input.coding == "offset":
+        digital -= decode(tiles, target, inputs, outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
+    return target.adc.step_levels * code_sum + digital
+
+
+def digital_leakage(population: I64, target: Target) -> F64:
+    """What is subtracted after a read for the leakage of driven rows: whole levels, or all of it after an ideal converter."""
+    leak = leakage(population, target)
+    return np.floor(leak + 0.5) if target.adc.bits else leak
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """One operation unit of one tile, all planes. digits: [P, M, wordlines]. population: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
+
+    digits: I64
+    population: I64
+    levels: U8 | F64
+    tile: int
+    unit: int
+    digests: list[int]
+
+    def codes(self, cols: I64, target: Target, reading: Reading | None) -> F64:
+        """Codes of some bitlines: [P, M, bitlines]."""
+        current = self.digits @ self.levels[:, cols].astype(np.float64) + leakage(self.population, target)
+        if reading is None:
+            return converted(current, target)
+        current = current * reading.gain[self.tile, cols] + reading.offset[self.tile, cols]
+        planes = len(self.digits)
+        codes = np.empty_like(current)
+        for p in range(planes):
+            where = (self.digests, p, planes, self.unit, self.tile, cols)
+            noise = reading.noise_levels(*where, self.population[p]) if reading.devices.has_noise else 0.0
+            codes[p] = converted(current[p] + noise, target)
+            if reading.devices.code_flip:
+                codes[p] = reading.flipped(codes[p], *where, target.adc.bits)
+        return codes
+
+
+def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combiner, reading: Reading | None) -> F64:
+    """The code of each vote group in one operation unit: [P, M, groups]. members: [groups, R]."""
+    if combiner not in ("median", "mean"):
+        return read.codes(members[:, 0], target, reading)
+    replicas = [read.codes(r, target, reading) for r in members.T]
+    if combiner == "median":
+        return np.sort(replicas, axis=0)[(len(replicas) - 1) // 2]
+    mean = np.sum(replicas, axis=0) / len(replicas)
+    if target.adc.bits:
+        return np.floor(mean + 0.5)
+    # The leakage is taken away again, so that replicas that read alike give what each of them gives.
+    leak = leakage(read.population, target)
+    return on_grid(mean - leak) + leak
+
+
+def linear(
+    x: F32,
+    layer: LayerOnDie,
+    tiles: Tiles,
+    weight_scale: F32,
+    bias: F32,
+    target: Target,
+    input_scale: float | None = None,
+    combiner: Combiner = "none",
+) -> F32:
+    """float32 [..., N] = x float32 [..., K] times the matrix that a die holds, plus bias float32 [N]."""
+    outputs = len(weight_scale)
+    codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, input_scale)
+    codes = layer.struck(codes, target.input.bits)
+    y_int = matmul_codes(codes, layer.levels, tiles, target, x.shape[-1], outputs, combiner, layer.reading)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = y_int.astype(np.float32) * (scale[:, None] * weight_scale) + bias
+    return y.reshape(*x.shape[:-1], outputs)
+
+
+def collapsible(
+    levels: U8 | F64, tiles: Tiles, target: Target, combiner: Combiner = "none", reading: Reading | None = None
+) -> npt.NDArray[np.bool_]:
+    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: their reads are linear in the input bits,
+    whatever the input. So no read can clip, in any operation unit, none is rounded, and no vote is to be taken.
+    """
+    place, full_scale = tiles.placement, (1 << target.adc.bits) - 1
+    proven = np.zeros(place.bitline_output.shape, np.bool_)
+    levels = resolve(levels, place, target, combiner)
+    rounded = target.adc.bits and (target.adc.step_levels != 1 or levels.dtype != np.uint8)
+    if rounded or reading is not None:
+        return proven
+    for t in range(place.tiles):
+        driven = (place.wordline_input[t] >= 0)[:, None, None]
+        for members in place.vote_groups(t):
+            replicas = levels[t][:, members if combiner in ("median", "mean") else members[:, :1]] * driven
+            alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2))
+            for unit in operation_units(place, t, target):
+                worst = target.top_digit * replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
+                offset = np.floor(leakage(np.array(target.top_digit * len(unit)), target) + 0.5)
+                alike &= (worst + offset <= full_scale) | (target.adc.bits == 0)
+            proven[t, members[:, 0]] = alike
+    return proven

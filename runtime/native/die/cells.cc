@@ -62,13 +62,13 @@ void DieCells::FindStuck(int64_t tile) {
   const int64_t cells = arrays_.cells_per_tile();
   codes_.resize(cells);
   if (map_ != nullptr) return UnpackFaults(*map_, top_, tile * cells, cells, codes_.data());
-  DrawFaults(die_, config_.first_tile + tile, arrays_.rows, arrays_.cols, top_, kernels_.cells, codes_.data());
+  DrawFaults(die_, arrays_.crossbar[tile], arrays_.rows, arrays_.cols, top_, kernels_.cells, codes_.data());
 }
 
 TileCells DieCells::LoadWhole(const RowBlock& block, int64_t tile, const uint8_t* programmed) {
   const int64_t cells = arrays_.cells_per_tile();
   if (map_ == nullptr && die_.between == 0 && die_.cluster_side == 0 && !die_.has_lines()) {
-    const StuckHash hash = MakeStuckHash(die_, config_.first_tile + tile);
+    const StuckHash hash = MakeStuckHash(die_, arrays_.crossbar[tile]);
     Count(kernels_.cells.inject(hash, cells, top_, programmed, levels_.data()));
   } else {
     FindStuck(tile);
@@ -82,13 +82,13 @@ TileCells DieCells::LoadWhole(const RowBlock& block, int64_t tile, const uint8_t
 
 TileCells DieCells::LoadAnalog(const RowBlock& block, int64_t tile, const uint8_t* programmed) {
   const CellKernels& kernels = kernels_.cells;
-  const int64_t cells = arrays_.cells_per_tile(), number = config_.first_tile + tile;
+  const int64_t cells = arrays_.cells_per_tile(), crossbar = arrays_.crossbar[tile];
   if (has_stuck_cells()) {
     FindStuck(tile);
     Count(kernels.apply_faults(codes_.data(), cells, top_, programmed, levels_.data()));
   }
-  const CellKeys keys{Halves(TileKey(die_.seed, Purpose::kProgramming, number)),
-                      Halves(TileKey(die_.seed, Purpose::kSpread, number))};
+  const CellKeys keys{Halves(CrossbarKey(die_.seed, Purpose::kProgramming, crossbar)),
+                      Halves(CrossbarKey(die_.seed, Purpose::kSpread, crossbar))};
   const uint8_t* codes = has_stuck_cells() ? codes_.data() : nullptr;
   kernels.analog_levels(tables_, keys, cells, programmed, codes, analog_.data());
   if (wires_.wordline_drop > 0 || wires_.bitline_drop > 0) kernels.see_through(wires_, analog_.data(), scratch_.data());

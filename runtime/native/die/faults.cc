@@ -19,12 +19,12 @@ uint64_t Threshold(double rate, double density) {
   return static_cast<uint64_t>(std::min(std::floor(rate * density * kTwo32), kTwo32));
 }
 
-StuckHash HashOf(const Die& die, int64_t tile, double density) {
+StuckHash HashOf(const Die& die, int64_t crossbar, double density) {
   const uint64_t sa1 = Threshold(die.sa1, density), sa0 = Threshold(die.sa0, density);
   const uint64_t between = Threshold(die.sa1 + die.between, density);
   StuckHash hash;
-  hash.key = Halves(TileKey(die.seed, Purpose::kStuck, tile));
-  hash.level_key = Halves(TileKey(die.seed, Purpose::kBetween, tile));
+  hash.key = Halves(CrossbarKey(die.seed, Purpose::kStuck, crossbar));
+  hash.level_key = Halves(CrossbarKey(die.seed, Purpose::kBetween, crossbar));
   hash.sa1 = Below(sa1);
   hash.sa0 = {sa0 > 0, static_cast<uint32_t>((uint64_t{1} << 32) - sa0), UINT32_MAX};
   hash.between = {between > sa1, static_cast<uint32_t>(sa1), static_cast<uint32_t>(between - 1)};
@@ -32,10 +32,10 @@ StuckHash HashOf(const Die& die, int64_t tile, double density) {
 }
 
 // What the rates in each block of cells are multiplied by: gamma-distributed, bounded.
-std::vector<double> BlockDensities(const Die& die, int64_t tile, int64_t blocks, const CellKernels& kernels) {
+std::vector<double> BlockDensities(const Die& die, int64_t crossbar, int64_t blocks, const CellKernels& kernels) {
   const int alpha = die.cluster_alpha;
   std::vector<float> drawn(blocks * alpha);
-  kernels.exponentials(Halves(TileKey(die.seed, Purpose::kCluster, tile)), static_cast<int>(drawn.size()),
+  kernels.exponentials(Halves(CrossbarKey(die.seed, Purpose::kCluster, crossbar)), static_cast<int>(drawn.size()),
                        drawn.data());
   const double total_rate = die.sa0 + die.sa1 + die.between;
   const double cap = total_rate > 0 ? 1 / total_rate : 1;
@@ -48,14 +48,14 @@ std::vector<double> BlockDensities(const Die& die, int64_t tile, int64_t blocks,
   return densities;
 }
 
-void DrawClusters(const Die& die, int64_t tile, int64_t rows, int64_t cols, uint8_t top, const CellKernels& kernels,
+void DrawClusters(const Die& die, int64_t crossbar, int64_t rows, int64_t cols, uint8_t top, const CellKernels& kernels,
                   uint8_t* codes) {
   const int64_t side = die.cluster_side, across = (cols + side - 1) / side;
-  const std::vector<double> densities = BlockDensities(die, tile, (rows + side - 1) / side * across, kernels);
+  const std::vector<double> densities = BlockDensities(die, crossbar, (rows + side - 1) / side * across, kernels);
   std::vector<StuckHash> hashes(across);
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t block = 0; block < across; ++block) {
-      if (row % side == 0) hashes[block] = HashOf(die, tile, densities[row / side * across + block]);
+      if (row % side == 0) hashes[block] = HashOf(die, crossbar, densities[row / side * across + block]);
       const int64_t first = row * cols + block * side;
       kernels.stuck_codes(hashes[block], static_cast<uint32_t>(first), std::min(side, cols - block * side), top,
                           codes + first);
@@ -64,11 +64,13 @@ void DrawClusters(const Die& die, int64_t tile, int64_t rows, int64_t cols, uint
 }
 
 // Their cells read as SA0, whatever else they are.
-void BreakLines(const Die& die, int64_t tile, int64_t rows, int64_t cols, const CellKernels& kernels, uint8_t* codes) {
+void BreakLines(const Die& die, int64_t crossbar, int64_t rows, int64_t cols, const CellKernels& kernels,
+                uint8_t* codes) {
   constexpr uint8_t kSa0 = 1;
   std::vector<uint8_t> broken(std::max(rows, cols));
   const auto draw = [&](Purpose purpose, double rate, int64_t lines) {
-    kernels.events(Halves(TileKey(die.seed, purpose, tile)), Event(rate), static_cast<int>(lines), broken.data());
+    kernels.events(Halves(CrossbarKey(die.seed, purpose, crossbar)), Event(rate), static_cast<int>(lines),
+                   broken.data());
   };
   draw(Purpose::kCrossbar, die.crossbar, 1);
   if (broken[0]) std::memset(codes, kSa0, rows * cols);
@@ -89,16 +91,16 @@ int CodeAt(const FaultMap& map, int bits, int64_t cell) {
 
 }  // namespace
 
-StuckHash MakeStuckHash(const Die& die, int64_t tile_in_bundle) { return HashOf(die, tile_in_bundle, 1); }
+StuckHash MakeStuckHash(const Die& die, int64_t crossbar) { return HashOf(die, crossbar, 1); }
 
-void DrawFaults(const Die& die, int64_t tile_in_bundle, int64_t rows, int64_t cols, uint8_t top,
-                const CellKernels& kernels, uint8_t* codes) {
+void DrawFaults(const Die& die, int64_t crossbar, int64_t rows, int64_t cols, uint8_t top, const CellKernels& kernels,
+                uint8_t* codes) {
   if (die.cluster_side > 0) {
-    DrawClusters(die, tile_in_bundle, rows, cols, top, kernels, codes);
+    DrawClusters(die, crossbar, rows, cols, top, kernels, codes);
   } else {
-    kernels.stuck_codes(MakeStuckHash(die, tile_in_bundle), 0, rows * cols, top, codes);
+    kernels.stuck_codes(MakeStuckHash(die, crossbar), 0, rows * cols, top, codes);
   }
-  if (die.has_lines()) BreakLines(die, tile_in_bundle, rows, cols, kernels, codes);
+  if (die.has_lines()) BreakLines(die, crossbar, rows, cols, kernels, codes);
 }
 
 int FaultBits(int top) { return top + 1 < 4 ? 2 : top + 1 < 16 ? 4 : 8; }

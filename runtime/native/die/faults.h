@@ -10,12 +10,12 @@
 
 namespace rcompile {
 
-// Which cells of a tile are stuck at the ends, and where blocks of cells do not differ, which between.
-StuckHash MakeStuckHash(const Die& die, int64_t tile_in_bundle);
+// Which cells of a crossbar are stuck at the ends, and where blocks of cells do not differ, which between.
+StuckHash MakeStuckHash(const Die& die, int64_t crossbar);
 
-// The codes of a tile of a die that is not mapped.
-void DrawFaults(const Die& die, int64_t tile_in_bundle, int64_t rows, int64_t cols, uint8_t top,
-                const CellKernels& kernels, uint8_t* codes);
+// The codes of a crossbar of a die that is not mapped.
+void DrawFaults(const Die& die, int64_t crossbar, int64_t rows, int64_t cols, uint8_t top, const CellKernels& kernels,
+                uint8_t* codes);
 
 // Bits that a packed code takes: 2, 4 or 8, the fewest that hold 1 + top.
 int FaultBits(int top);

@@ -6,12 +6,12 @@
 
 namespace rcompile {
 
-ActivationFlips::ActivationFlips(const Die& die, const LayerConfig& config)
+ActivationFlips::ActivationFlips(const Die& die, const Layer& layer)
     : struck_(Event(die.activation_flip)),
-      key_(TileKey(die.seed, Purpose::kActivation, config.first_tile)),
+      key_(CrossbarKey(die.seed, Purpose::kActivation, layer.arrays().tiles > 0 ? layer.arrays().crossbar[0] : 0)),
       bit_(die.activation_flip_bit),
-      inputs_(config.inputs),
-      input_bits_(config.input_bits) {}
+      inputs_(layer.config().inputs),
+      input_bits_(layer.config().input_bits) {}
 
 void ActivationFlips::Apply(int8_t* codes, QuantizedRow* row) const noexcept {
   if (!struck_.possible) return;

@@ -12,7 +12,7 @@ namespace rcompile {
 class ActivationFlips {
  public:
   ActivationFlips() = default;
-  ActivationFlips(const Die& die, const LayerConfig& config);
+  ActivationFlips(const Die& die, const Layer& layer);
 
   // Flips bits of one row of codes and keeps its sum right.
   void Apply(int8_t* codes, QuantizedRow* row) const noexcept;

@@ -1,6 +1,7 @@
 #include "layer/config.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -15,7 +16,10 @@ namespace {
 constexpr int64_t kMaxInputs = 65536;
 constexpr int64_t kMaxOutputs = int64_t{1} << 20;
 constexpr int64_t kMaxWeights = int64_t{1} << 31;
-constexpr int64_t kMaxTile = int64_t{1} << 40;
+constexpr int64_t kMaxDigits = 64;  // as Layer::CheckDuplicates marks them
+constexpr int64_t kMaxDigit = 128;
+constexpr int64_t kMaxDigitSum = 255;
+constexpr int64_t kMaxWeightOffset = 255;
 constexpr int kMaxDacBits = 4;
 constexpr double kMinStep = 1.0 / 256;
 constexpr double kMaxStep = 1 << 20;
@@ -53,8 +57,8 @@ void LayerConfig::Check() const {
   CheckRange("inputs", inputs, 1, kMaxInputs);
   CheckRange("outputs", outputs, 1, kMaxOutputs);
   CheckRange("inputs * outputs", inputs * outputs, 1, kMaxWeights);
-  CheckRange("first_tile", first_tile, 0, kMaxTile);
-  CheckRange("weight_bits", weight_bits, 2, 8);
+  CheckDigits();
+  CheckRange("weight_offset", weight_offset, 0, kMaxWeightOffset);
   CheckRange("cell_bits", cell_bits, 1, 4);
   if (stored_bits != 8 && stored_bits != packed_bits()) {
     Fail("stored_bits is " + std::to_string(stored_bits) + ", neither 8 nor " + std::to_string(packed_bits()) +
@@ -79,6 +83,20 @@ void LayerConfig::Check() const {
     Fail("likelier_level is " + std::to_string(likelier_level) + ", neither 0 nor the top level " +
          std::to_string(top_level()));
   }
+}
+
+void LayerConfig::CheckDigits() const {
+  CheckRange("the number of digits", static_cast<int64_t>(digits.size()), 1, kMaxDigits);
+  int64_t sum = 0;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    const uint64_t digit = static_cast<uint64_t>(digits[i]), magnitude = digits[i] < 0 ? -digit : digit;
+    if (!std::has_single_bit(magnitude) || magnitude > kMaxDigit) {
+      Fail("digits[" + std::to_string(i) + "] is " + std::to_string(digits[i]) + ", not one of +-1, +-2, .. +-" +
+           std::to_string(kMaxDigit));
+    }
+    sum += static_cast<int64_t>(magnitude);
+  }
+  CheckRange("the sum of the digits' magnitudes", sum, 1, kMaxDigitSum);
 }
 
 Combiner ParseCombiner(const std::string& text, const std::string& what) {

@@ -3,23 +3,23 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace rcompile {
 
-enum class Encoding { kOffset, kDifferential };
 enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
 // How replicas are combined; kAsCompiled: the way that a layer's own attributes name.
 enum class Combiner { kNone, kCell, kSelect, kMedian, kMean, kAsCompiled };
 
 struct LayerConfig {
   std::string name;
-  int64_t inputs = 0;      // K
-  int64_t outputs = 0;     // N
-  int64_t first_tile = 0;  // number in the bundle of this layer's tile 0
-  int weight_bits = 0;
+  int64_t inputs = 0;   // K
+  int64_t outputs = 0;  // N
+  // A weight is the sum over its bitlines of digit times level, less the offset.
+  std::vector<int64_t> digits;
+  int weight_offset = 0;
   int cell_bits = 0;
   int stored_bits = 8;  // that a cell takes in `levels`: 8, or packed_bits
-  Encoding encoding = Encoding::kOffset;
   int input_bits = 0;
   InputCoding input_coding = InputCoding::kTwosComplement;
   int dac_bits = 1;       // of a pulse: what one read drives of an input code
@@ -37,12 +37,6 @@ struct LayerConfig {
   int64_t StoredBytes(int64_t cols) const { return cols / 8 * stored_bits + (cols % 8 * stored_bits + 7) / 8; }
   int top_level() const { return (1 << cell_bits) - 1; }
   int top_pulse() const { return (1 << dac_bits) - 1; }
-  int slices() const {
-    const int bits = encoding == Encoding::kOffset ? weight_bits : weight_bits - 1;
-    return (bits + cell_bits - 1) / cell_bits;
-  }
-  // What is subtracted digitally, per driven code, for each top-slice bitline.
-  int weight_offset() const { return encoding == Encoding::kOffset ? 1 << (weight_bits - 1) : 0; }
   int input_max() const { return (1 << (input_bits - 1)) - 1; }
   // What is added to an input code before it is driven.
   int input_offset() const { return input_coding == InputCoding::kOffset ? 1 << (input_bits - 1) : 0; }
@@ -53,6 +47,7 @@ struct LayerConfig {
 
   // Throws Error unless every number is in its range.
   void Check() const;
+  void CheckDigits() const;
   void CheckRange(const char* what, int64_t value, int64_t low, int64_t high) const;
   // Throws Error, naming the layer.
   [[noreturn]] void Fail(const std::string& what) const;

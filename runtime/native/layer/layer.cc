@@ -17,6 +17,7 @@ Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(
   CheckShape();
   CheckPadding();
   CheckLevels();
+  CheckCrossbars();
   CheckBitlines();
   FindRowBlocks();
   votes_.resize(arrays_.tiles);
@@ -35,6 +36,17 @@ void Layer::CheckShape() const {
   config_.CheckRange("active_rows", config_.active_rows, 1, arrays_.rows);
 }
 
+void Layer::CheckCrossbars() const {
+  std::unordered_map<int32_t, int64_t> tile_on;
+  for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
+    const int32_t crossbar = arrays_.crossbar[tile];
+    const std::string what = "crossbar[" + std::to_string(tile) + "] is " + std::to_string(crossbar);
+    if (crossbar < 0) config_.Fail(what + ", below 0");
+    const auto [entry, is_new] = tile_on.emplace(crossbar, tile);
+    if (!is_new) config_.Fail(what + ", as that of tile " + std::to_string(entry->second));
+  }
+}
+
 void Layer::CheckBitlines() const {
   for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
     for (int64_t col = 0; col < arrays_.cols; ++col) CheckBitline(tile, col);
@@ -51,14 +63,9 @@ void Layer::CheckBitline(int64_t tile, int64_t col) const {
     fail("bitline_output", output, "not in -1 .. " + std::to_string(config_.outputs - 1));
   }
   if (output < 0) return;  // the other maps mean nothing on an unused bitline
-  const int slice = arrays_.bitline_slice[i];
-  if (slice >= config_.slices()) {
-    fail("bitline_slice", slice, "but the layer has " + std::to_string(config_.slices()) + " slices");
-  }
-  const int polarity = arrays_.bitline_polarity[i];
-  if (polarity != 1 && polarity != -1) fail("bitline_polarity", polarity, "neither 1 nor -1");
-  if (polarity == -1 && config_.encoding == Encoding::kOffset) {
-    fail("bitline_polarity", polarity, "but offset encoding has polarity 1 only");
+  if (arrays_.bitline_digit[i] >= config_.digits.size()) {
+    fail("bitline_digit", arrays_.bitline_digit[i],
+         "but the layer has " + std::to_string(config_.digits.size()) + " digits");
   }
   if (arrays_.bitline_inverted[i] > 1) fail("bitline_inverted", arrays_.bitline_inverted[i], "neither 0 nor 1");
 }

@@ -18,11 +18,11 @@ struct LayerArrays {
   int64_t tiles = 0;
   int64_t rows = 0;
   int64_t cols = 0;
-  const uint8_t* levels = nullptr;  // [tiles][rows] of LayerConfig::StoredBytes; see Layer::ProgrammedLevels
+  const uint8_t* levels = nullptr;    // [tiles][rows] of LayerConfig::StoredBytes; see Layer::ProgrammedLevels
+  const int32_t* crossbar = nullptr;  // that each tile is on: what a die's draws belong to
   const int32_t* wordline_input = nullptr;
   const int32_t* bitline_output = nullptr;
-  const uint8_t* bitline_slice = nullptr;
-  const int8_t* bitline_polarity = nullptr;
+  const uint8_t* bitline_digit = nullptr;
   const uint8_t* bitline_replica = nullptr;
   const uint8_t* bitline_inverted = nullptr;
 
@@ -65,9 +65,10 @@ class Layer {
   const LayerArrays& arrays() const { return arrays_; }
   // The level [rows][cols] that each cell of a tile is programmed to, where it lies or in `buffer`.
   const uint8_t* ProgrammedLevels(int64_t tile, std::vector<uint8_t>* buffer) const;
-  // Of a level on a used bitline.
-  int32_t Weight(int64_t bitline) const {
-    return arrays_.bitline_polarity[bitline] * (1 << (config_.cell_bits * arrays_.bitline_slice[bitline]));
+  // Of a used bitline: what its levels are worth, and what is subtracted digitally for each driven code.
+  int32_t Digit(int64_t bitline) const { return static_cast<int32_t>(config_.digits[arrays_.bitline_digit[bitline]]); }
+  int32_t WeightOffset(int64_t bitline) const {
+    return arrays_.bitline_digit[bitline] + size_t{1} == config_.digits.size() ? config_.weight_offset : 0;
   }
   const std::vector<RowBlock>& row_blocks() const { return row_blocks_; }
   const TileVotes& votes(int64_t tile) const { return votes_[tile]; }
@@ -78,6 +79,7 @@ class Layer {
   void CheckShape() const;
   void CheckPadding() const;
   void CheckLevels() const;
+  void CheckCrossbars() const;
   void CheckBitlines() const;
   void CheckBitline(int64_t tile, int64_t col) const;
   void FindRowBlocks();

@@ -21,15 +21,14 @@ bool HoldAlike(const Level* levels, int64_t cols, const RowBlock& block, const i
 template bool HoldAlike(const uint8_t*, int64_t, const RowBlock&, const int32_t*, int);
 template bool HoldAlike(const int16_t*, int64_t, const RowBlock&, const int32_t*, int);
 
-// Bitlines are sorted as numbers: output, slice and polarity, which make the group; then replica; then the bitline.
+// Bitlines are sorted as numbers: output and digit, which make the group; then replica; then the bitline.
 void Layer::FindVotes(int64_t tile) {
   constexpr int kColBits = 16, kReplicaBits = 8;
   std::vector<uint64_t> keys;
   for (int64_t col = 0; col < arrays_.cols; ++col) {
     const int64_t i = tile * arrays_.cols + col;
     if (arrays_.bitline_output[i] < 0) continue;
-    uint64_t key = static_cast<uint64_t>(arrays_.bitline_output[i]) << 8 | arrays_.bitline_slice[i];
-    key = key << 1 | (arrays_.bitline_polarity[i] < 0);
+    uint64_t key = static_cast<uint64_t>(arrays_.bitline_output[i]) << 8 | arrays_.bitline_digit[i];
     key = key << kReplicaBits | arrays_.bitline_replica[i];
     keys.push_back(key << kColBits | static_cast<uint64_t>(col));
   }
@@ -51,7 +50,7 @@ void Layer::AddVotes(int64_t tile, const std::vector<int32_t>& group) {
   const auto fail = [&](const char* array, const uint8_t* values, size_t r, const std::string& broken) {
     const int64_t i = base + group[r];
     config_.Fail(At(array, tile, group[r]) + " is " + std::to_string(values[i]) + ", but " + broken + " (output " +
-                 std::to_string(arrays_.bitline_output[i]) + ", slice " + std::to_string(arrays_.bitline_slice[i]) +
+                 std::to_string(arrays_.bitline_output[i]) + ", digit " + std::to_string(arrays_.bitline_digit[i]) +
                  ")");
   };
   const uint8_t *replica = arrays_.bitline_replica, *inverted = arrays_.bitline_inverted;
@@ -73,23 +72,27 @@ void Layer::AddVotes(int64_t tile, const std::vector<int32_t>& group) {
   votes.replicas.push_back(static_cast<int32_t>(replicas));
 }
 
-// One vote group at most for each (row block, output, slice, polarity).
+// One vote group at most for each (row block, output, digit).
 void Layer::CheckDuplicates() const {
-  const int kinds = 2 * config_.slices();
-  std::vector<int32_t> last_seen(config_.outputs * kinds, -1);  // the row block that had it last
+  struct Seen {
+    int64_t block = -1;   // the last that had this output
+    uint64_t digits = 0;  // that it had
+  };
+  std::vector<Seen> seen(config_.outputs);
   for (size_t block = 0; block < row_blocks_.size(); ++block) {
     if (row_blocks_[block].inputs.empty()) continue;  // contributes nothing
     for (const int64_t tile : row_blocks_[block].tiles) {
       for (int64_t col = 0; col < arrays_.cols; ++col) {
         const int64_t i = tile * arrays_.cols + col;
         if (!arrays_.is_computed(i)) continue;
-        const int64_t output = arrays_.bitline_output[i];
-        int32_t& seen = last_seen[output * kinds + 2 * arrays_.bitline_slice[i] + (arrays_.bitline_polarity[i] < 0)];
-        if (seen == static_cast<int32_t>(block)) {
-          config_.Fail(At("bitline_output", tile, col) + " is " + std::to_string(output) + ", whose slice " +
-                       std::to_string(arrays_.bitline_slice[i]) + " this row block already has");
+        Seen& of_output = seen[arrays_.bitline_output[i]];
+        if (of_output.block != static_cast<int64_t>(block)) of_output = {static_cast<int64_t>(block), 0};
+        const uint64_t digit = uint64_t{1} << arrays_.bitline_digit[i];
+        if (of_output.digits & digit) {
+          config_.Fail(At("bitline_output", tile, col) + " is " + std::to_string(arrays_.bitline_output[i]) +
+                       ", whose digit " + std::to_string(arrays_.bitline_digit[i]) + " this row block already has");
         }
-        seen = static_cast<int32_t>(block);
+        of_output.digits |= digit;
       }
     }
   }

@@ -36,7 +36,7 @@ struct EpFactory;
 struct KernelImpl;
 
 enum StatusCode : int { kFail = 1, kInvalidArgument = 2 };
-enum ElementType : int { kFloat32 = 1, kUint8 = 2, kInt8 = 3, kInt32 = 6 };
+enum ElementType : int { kFloat32 = 1, kUint8 = 2, kInt32 = 6 };
 enum OpAttrType : int { kAttrInt = 1 };
 enum HardwareType : int { kCpu = 0 };
 
@@ -82,6 +82,7 @@ using ReleaseTensorInfo = Entry<void(TensorInfo*), 99>;
 using KernelInfoGetAttribute_float = Entry<Status*(const KernelInfo*, const char*, float*), 85>;
 using KernelInfoGetAttribute_int64 = Entry<Status*(const KernelInfo*, const char*, int64_t*), 86>;
 using KernelInfoGetAttribute_string = Entry<Status*(const KernelInfo*, const char*, char*, size_t*), 87>;
+using KernelInfoGetAttributeArray_int64 = Entry<Status*(const KernelInfo*, const char*, int64_t*, size_t* size), 163>;
 using KernelInfoGetConstantInput = Entry<Status*(const KernelInfo*, size_t, int* is_constant, const Value**), 249>;
 using KernelContext_GetInput = Entry<Status*(const KernelContext*, size_t, const Value**), 90>;
 using KernelContext_GetOutput = Entry<Status*(KernelContext*, size_t, const int64_t*, size_t, Value**), 91>;

@@ -30,6 +30,7 @@ class NodeReader {
 
   std::string String(const char* name);
   int64_t Integer(const char* name, int64_t low, int64_t high);
+  std::vector<int64_t> Integers(const char* name);
   double Decimal(const char* name) { return ParseDecimal(String(name), Where(std::string("attribute ") + name)); }
   template <class Enum>
   Enum Choice(const char* name, std::initializer_list<std::pair<const char*, Enum>> choices);
@@ -65,6 +66,14 @@ std::string NodeReader::String(const char* name) {
   return value;
 }
 
+std::vector<int64_t> NodeReader::Integers(const char* name) {
+  size_t size = 0;
+  CheckAttribute(name, Ort<api::KernelInfoGetAttributeArray_int64>(info_, name, nullptr, &size));
+  std::vector<int64_t> values(size);
+  CheckAttribute(name, Ort<api::KernelInfoGetAttributeArray_int64>(info_, name, values.data(), &size));
+  return values;
+}
+
 int64_t NodeReader::Integer(const char* name, int64_t low, int64_t high) {
   int64_t value = 0;
   CheckAttribute(name, Ort<api::KernelInfoGetAttribute_int64>(info_, name, &value));
@@ -93,12 +102,10 @@ LayerConfig NodeReader::Config() {
   config.name = layer_;
   config.inputs = Integer("inputs", 1, 1 << 30);
   config.outputs = Integer(kOutputsAttribute, 1, 1 << 30);
-  config.first_tile = Integer("first_tile", 0, kAny);
-  config.weight_bits = static_cast<int>(Integer("weight_bits", 2, 8));
+  config.digits = Integers("digits");
+  config.weight_offset = static_cast<int>(Integer("weight_offset", 0, 255));
   config.cell_bits = static_cast<int>(Integer("cell_bits", 1, 4));
   config.stored_bits = static_cast<int>(Integer("stored_bits", 1, 8));
-  config.encoding =
-      Choice<Encoding>("encoding", {{"offset", Encoding::kOffset}, {"differential", Encoding::kDifferential}});
   config.input_bits = static_cast<int>(Integer("input_bits", 2, 8));
   config.input_coding = Choice<InputCoding>("input_coding", {{"twos_complement", InputCoding::kTwosComplement},
                                                              {"sign_magnitude", InputCoding::kSignMagnitude},
@@ -149,14 +156,14 @@ LayerArrays NodeReader::Arrays(const LayerConfig& config) {
   LayerArrays arrays;
   arrays.tiles = levels[0];
   arrays.rows = levels[1];
-  arrays.cols = dims(3, 2, "[tiles, cols]")[1];
+  arrays.cols = dims(4, 2, "[tiles, cols]")[1];
   arrays.levels = Map<uint8_t>(1, {arrays.tiles, arrays.rows, config.StoredBytes(arrays.cols)});
   if (config.active_rows > arrays.rows) Fail("active_rows is more than the rows of a tile");
-  arrays.wordline_input = Map<int32_t>(2, {arrays.tiles, arrays.rows});
+  arrays.crossbar = Map<int32_t>(2, {arrays.tiles});
+  arrays.wordline_input = Map<int32_t>(3, {arrays.tiles, arrays.rows});
   const std::vector<int64_t> per_bitline = {arrays.tiles, arrays.cols};
-  arrays.bitline_output = Map<int32_t>(3, per_bitline);
-  arrays.bitline_slice = Map<uint8_t>(4, per_bitline);
-  arrays.bitline_polarity = Map<int8_t>(5, per_bitline);
+  arrays.bitline_output = Map<int32_t>(4, per_bitline);
+  arrays.bitline_digit = Map<uint8_t>(5, per_bitline);
   arrays.bitline_replica = Map<uint8_t>(6, per_bitline);
   arrays.bitline_inverted = Map<uint8_t>(7, per_bitline);
   return arrays;

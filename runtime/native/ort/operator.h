@@ -20,10 +20,10 @@ struct OpInput {
 constexpr OpInput kOpInputs[] = {
     {"x", ortabi::kFloat32},
     {"levels", ortabi::kUint8},
+    {"crossbar", ortabi::kInt32},
     {"wordline_input", ortabi::kInt32},
     {"bitline_output", ortabi::kInt32},
-    {"bitline_slice", ortabi::kUint8},
-    {"bitline_polarity", ortabi::kInt8},
+    {"bitline_digit", ortabi::kUint8},
     {"bitline_replica", ortabi::kUint8},
     {"bitline_inverted", ortabi::kUint8},
     {"weight_scale", ortabi::kFloat32},

@@ -47,7 +47,7 @@ void AnalogBuilder::DrawConverters(int64_t tile) {
   std::vector<float> whole(cols, 1.f), z(cols);
   for (int col = 0; col < cols; ++col) index[col] = static_cast<uint32_t>(col);
   const auto draw = [&](Purpose purpose) {
-    const WordKey key = Halves(TileKey(die_.seed, purpose, layer_.config().first_tile + tile));
+    const WordKey key = Halves(CrossbarKey(die_.seed, purpose, layer_.arrays().crossbar[tile]));
     kernels_.cells.normals(key, index.data(), whole.data(), cols, z.data());
   };
   gain_.resize(cols);

@@ -8,9 +8,9 @@ void AnalogReads::AddPanel(int64_t panel, int64_t first_row, int rows, int64_t* 
   WordKey noise_keys[kReadRows] = {}, flip_keys[kReadRows] = {};
   for (int64_t g = plan_.panel_begin[panel]; g < plan_.panel_begin[panel + 1]; ++g) {
     const ReadGroup& group = plan_.groups[g];
-    const int64_t tile = layer_.config().first_tile + group.tile;
-    const uint64_t noise_key = TileKey(mode_.seed, Purpose::kReadNoise, tile);
-    const uint64_t flip_key = TileKey(mode_.seed, Purpose::kCodeFlip, tile);
+    const int64_t crossbar = layer_.arrays().crossbar[group.tile];
+    const uint64_t noise_key = CrossbarKey(mode_.seed, Purpose::kReadNoise, crossbar);
+    const uint64_t flip_key = CrossbarKey(mode_.seed, Purpose::kCodeFlip, crossbar);
     for (int row = 0; mode_.needs_digests && row < rows; ++row) {
       const uint64_t digest = inputs_.digest(first_row + row);
       noise_keys[row] = Halves(SubKey(noise_key, digest));

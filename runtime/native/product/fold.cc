@@ -76,7 +76,7 @@ Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const Fold
       votes_(arrays_.cols),
       is_linear_(arrays_.cols) {
   const bool in_levels = !is_ideal_ || !analog_reads_ || on_grid_;
-  folded_->flips = ActivationFlips(die, config_);
+  folded_->flips = ActivationFlips(die, layer);
   folded_->code_step = in_levels ? config_.adc_step_levels : 1. / kGrid;
 }
 

@@ -6,7 +6,8 @@
 namespace rcompile {
 
 LinearBuilder::LinearBuilder(const Layer& layer, const KernelTable& kernels, bool on_grid)
-    : config_(layer.config()),
+    : layer_(layer),
+      config_(layer.config()),
       arrays_(layer.arrays()),
       kernels_(kernels),
       on_grid_(on_grid),
@@ -47,13 +48,12 @@ void LinearBuilder::SetTerms(int64_t tile, const std::vector<uint8_t>& linear) {
     const int64_t bitline = tile * arrays_.cols + col;
     multiplier_[col] = offset_[col] = flip_[col] = 0;
     if (!arrays_.is_computed(bitline)) continue;
-    const int slice = arrays_.bitline_slice[bitline];
-    const int scale = arrays_.bitline_polarity[bitline] * (1 << (config_.cell_bits * slice));
+    const int digit = layer_.Digit(bitline);
     const bool inverted = arrays_.bitline_inverted[bitline] != 0;
-    offset_[col] = slice == config_.slices() - 1 ? config_.weight_offset() : 0;
-    if (inverted && (on_grid_ || !linear[col])) offset_[col] -= scale * top;
+    offset_[col] = layer_.WeightOffset(bitline);
+    if (inverted && (on_grid_ || !linear[col])) offset_[col] -= digit * top;
     if (linear[col]) {
-      multiplier_[col] = inverted && on_grid_ ? -scale : scale;
+      multiplier_[col] = inverted && on_grid_ ? -digit : digit;
       flip_[col] = inverted ? top : 0;
     }
     if (on_grid_) offset_[col] *= kGrid;
@@ -89,11 +89,9 @@ void LinearBuilder::AddIdealSums(const RowBlock& block, int64_t tile, const uint
   for (int64_t col = 0; col < arrays_.cols; ++col) {
     const int64_t i = tile * arrays_.cols + col;
     if (!arrays_.is_computed(i)) continue;
-    const int slice = arrays_.bitline_slice[i];
     const int64_t sum = arrays_.bitline_inverted[i] ? config_.top_level() * count - sums_[col] : sums_[col];
     int64_t& ideal = ideal_[arrays_.bitline_output[i]];
-    ideal += arrays_.bitline_polarity[i] * (1 << (config_.cell_bits * slice)) * sum;
-    if (slice == config_.slices() - 1) ideal -= config_.weight_offset() * count;
+    ideal += layer_.Digit(i) * sum - layer_.WeightOffset(i) * count;
   }
 }
 

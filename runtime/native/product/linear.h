@@ -45,6 +45,7 @@ class LinearBuilder {
   int PlanesOf(int64_t panel) const;
   void PackPanels(LinearPart* part) const;
 
+  const Layer& layer_;
   const LayerConfig& config_;
   const LayerArrays& arrays_;
   const KernelTable& kernels_;

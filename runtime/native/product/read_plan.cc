@@ -46,7 +46,7 @@ void ReadPlanner::Collect(int block, int64_t tile, const std::vector<int32_t>& c
       ++bitlines->back().replicas;
       continue;
     }
-    const int32_t weight = mode_.sign * (arrays.bitline_inverted[i] ? -layer_.Weight(i) : layer_.Weight(i));
+    const int32_t weight = mode_.sign * (arrays.bitline_inverted[i] ? -layer_.Digit(i) : layer_.Digit(i));
     const int32_t output = arrays.bitline_output[i];
     bitlines->push_back({output / kPanelWidth, planned, tile, 1, weight, output, static_cast<int64_t>(j)});
   }

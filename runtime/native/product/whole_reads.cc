@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kMaxLanes = 64;
 constexpr int kMaxLaneCodes = kReadRows * kMaxPlanes / 4;
-// 32 bits hold the sums of so many units: 255 levels a read, times 255 for the planes, times 255 for the bitlines.
+// 32 bits hold the sums of so many units: 255 levels a read, times 255 for the planes, times 255 for the digits.
 constexpr int kMaxPendingUnits = 128;
 
 }  // namespace

@@ -3,7 +3,7 @@
 // runtime/product/reference.py, _Read, has the same operations in the same order.  Compiled as vectors.h.
 //
 // Bounds, in units of the grid: a sum is at most 2^14 * 2^15 = 2^29 (die.cc), noise below 2^25 (die.cc has the ranges),
-// and 32 bits hold both with the bias.  Codes are below 2^16; 255 for the planes times 128 for the slice keeps them
+// and 32 bits hold both with the bias.  Codes are below 2^16; 255 for the planes times 128 for the digit keeps them
 // below 2^31.
 #pragma once
 

@@ -117,9 +117,9 @@ void PackPlane(const Weight* weights, int64_t quads, int plane, uint8_t* bytes) 
     for (int j = 0; j < kPanelWidth; ++j) {
       uint32_t lane = 0;
       for (int i = 0; i < 4; ++i) {
-        // 128 more in every byte makes the digits of a negative number borrow as they should.
-        const uint32_t digits = static_cast<uint32_t>(static_cast<int32_t>(w[i * kPanelWidth + j])) + 0x80808080u;
-        lane |= (digits >> shift & 255) << (8 * i);
+        // 128 more in every byte makes those of a negative number borrow as they should.
+        const uint32_t word = static_cast<uint32_t>(static_cast<int32_t>(w[i * kPanelWidth + j])) + 0x80808080u;
+        lane |= (word >> shift & 255) << (8 * i);
       }
       packed[j] = lane;
     }

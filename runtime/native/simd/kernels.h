@@ -33,8 +33,8 @@ struct QuantizedRow {
   int32_t sum;  // of the codes
 };
 
-// A run of bitlines whose outputs are consecutive columns of one panel.  16 bits suffice for the effective weights: all
-// slices of an output at the top level are below 2^9 (3-bit cells, three slices), and the offset is at most 128.
+// A run of bitlines whose outputs are consecutive columns of one panel.  16 bits suffice for the effective weights:
+// levels are below 2^4, the magnitudes of an output's digits add up to 255 at most, and the offset is at most 255.
 struct BitlineRun {
   int first_bitline;
   int length;
@@ -72,8 +72,8 @@ struct FoldKernels {
   void (*accumulate)(const uint8_t* levels, int64_t cols, const uint8_t* flip, const DrivenRows&, const BitlineRun&,
                      int16_t* weights);
   bool (*fits_byte)(const int16_t* weights, int64_t count);
-  // Packs a panel [4 * quads][kPanelWidth] as [quads][kPanelWidth][4] bytes: digit `plane` of w in base 256, all digits
-  // in -128 .. 127, plus 128.
+  // Packs a panel [4 * quads][kPanelWidth] as [quads][kPanelWidth][4] bytes: byte `plane` of w = sum of 256^p * byte p,
+  // each in -128 .. 127, plus 128.
   void (*pack_plane)(const int16_t* weights, int64_t quads, int plane, uint8_t* bytes);
   // weights[inputs[i]][run column] += multiplier * level - offset, over the driven wordlines i; multiplier and offset
   // are by bitline, those of the run count for nothing.

@@ -10,7 +10,7 @@ from layers import READ_BY_READ, OneLayer
 from timing import TARGET, show, side_by_side, stuck
 
 import runtime
-from rcompile.protection.protect import Guard
+from rcompile.options import CompileOptions
 from rcompile.vocabulary import Combiner
 
 
@@ -71,8 +71,10 @@ def bench_size(folder: Path) -> dict[str, object]:
 def _measure(folder: Path, point: Point) -> dict[str, float]:
     layer = OneLayer(folder, point.rows, point.inputs, point.outputs)
     # Nothing is pruned here, so replicas take more crossbars than the dense layer.
-    guard = Guard() if point.combiner == "none" else Guard("paper", point.combiner, allow_extra_crossbars=True)
-    bundle = layer.bundle(point.target, guard)
+    options = CompileOptions()
+    if point.combiner != "none":
+        options = CompileOptions(protect="paper", combiner=point.combiner, allow_extra_crossbars=True)
+    bundle = layer.bundle(point.target, options)
     die = runtime.Die(1, **stuck(point.share)) if point.share else None
     session = runtime.load(bundle, die, threads=point.threads)
     serial = layer.session(bundle, point.threads, die=die, provider_options=READ_BY_READ)

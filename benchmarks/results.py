@@ -20,7 +20,7 @@ from typing import Any
 
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
-from rcompile.protection.protect import Guard
+from rcompile.options import CompileOptions
 from runtime import Die
 from runtime.scoring.evaluation import Evaluation, evaluate
 
@@ -179,8 +179,12 @@ class Task:
         out = self.folder / scheme.name
         if not out.exists():
             sa0, sa1 = GUARDED_RATE * (1 - SA1_SHARE), GUARDED_RATE * SA1_SHARE
-            guard = Guard() if scheme == PLAIN else Guard(scheme.protect, scheme.combiner, sa0, sa1)  # type: ignore[arg-type]
-            compile_model(onnx_of(self.pruned()), scheme.target, out, guard=guard, keep_source=False)
+            options = CompileOptions(keep_source=False)
+            if scheme != PLAIN:
+                options = CompileOptions(
+                    protect=scheme.protect, combiner=scheme.combiner, sa0=sa0, sa1=sa1, keep_source=False
+                )  # type: ignore[arg-type]
+            compile_model(onnx_of(self.pruned()), scheme.target, out, options)
         return out
 
     def models(self) -> None:

@@ -1,4 +1,6 @@
-"""The native kernels equal the NumPy reference bit for bit, whatever the shape, the target, the placement and the die."""
+"""The native kernels equal the NumPy reference bit for bit, whatever the shape, the target, the placement and the
+die.
+"""
 
 import json
 from collections.abc import Callable
@@ -116,7 +118,9 @@ def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combi
     ("rows", "cell_bits", "dac_bits", "adc_bits"), [(256, 1, 1, 8), (256, 2, 1, 8), (256, 2, 3, 8), (512, 4, 4, 16)]
 )
 def test_reads_at_full_scale(rows: int, cell_bits: int, dac_bits: int, adc_bits: int) -> None:
-    """All cells stuck at the top level, all bits set: sums beyond one or two bytes in each read, and beyond 32 bits over the units."""
+    """All cells stuck at the top level, all bits set: sums beyond one or two bytes in each read, and beyond 32 bits
+    over the units.
+    """
     target = changed_target(
         "ideal128x128",
         crossbar={"rows": rows, "cols": 8, "active_rows": rows},
@@ -151,7 +155,9 @@ def test_blocks_of_rows(coding: str, rows: int) -> None:
 @settings(max_examples=60)
 @given(targets(), st.integers(1, 150), st.integers(0, 999), st.sampled_from([None, None, 0.02, 1e-39, 9e37]))
 def test_inputs_beside_the_middle_of_two_codes(target, inputs, seed, input_scale) -> None:
-    """Where a quotient that is not rounded as a division is becomes another code; at scales whose inverse is no normal number too."""
+    """Where a quotient that is not rounded as a division is becomes another code; at scales whose inverse is no normal
+    number too.
+    """
     rng = np.random.default_rng(seed)
     qmax, shape = 2 ** (target.input.bits - 1) - 1, (1, 9, inputs)
     scale = input_scale or rng.uniform(0.01, 1)
@@ -173,7 +179,7 @@ def test_planes_are_the_digits_of_a_code(target, seed) -> None:
     codes = np.random.default_rng(seed).integers(-qmax, qmax + 1, (3, 5))
     planes = reference.input_planes(codes, target)
     np.testing.assert_array_equal(planes.driven, codes + (2 ** (bits - 1) if coding == "offset" else 0))
-    assert planes.digits.max() <= target.top_digit
+    assert planes.pulses.max() <= target.top_pulse
     cycles = {"twos_complement": 1 - (1 - bits) // target.input.dac_bits, "offset": -(-bits // target.input.dac_bits)}
     assert len(planes.weight) == cycles.get(coding, 2 * -((1 - bits) // target.input.dac_bits))
 

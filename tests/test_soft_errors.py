@@ -1,4 +1,6 @@
-"""Soft errors in embeddings and biases: as many numbers as asked for, one bit in each, and what a session makes of them."""
+"""Soft errors in embeddings and biases: as many numbers as asked for, one bit in each, and what a session makes of
+them.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import runtime
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
-from rcompile.hardware.effects import Effects, SoftErrors
+from rcompile.hardware.effects.table import Effects, SoftErrors
 from rcompile.onnx_in.read import OWN_PREFIX
 from runtime.ort.soft_errors import NumberErrors, flipped, flipped_numbers, number_errors
 

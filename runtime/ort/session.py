@@ -16,7 +16,7 @@ from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, RcompileError, UsageError
 from rcompile.vocabulary import Combiner
-from runtime.die.dies import Die, MeasuredDie, die_options
+from runtime.die.any_die import AnyDie
 from runtime.ort.library import device, native
 from runtime.ort.soft_errors import NumberErrors, flipped_numbers, number_errors
 
@@ -34,8 +34,8 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck ones: at level 0 (sa0),
-    at the top level (sa1), and between.
+    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck
+    ones: at level 0 (sa0), at the top level (sa1), and between.
 
     A vote group counts as one bitline, whatever the number of its replicas.
     """
@@ -61,12 +61,13 @@ class CrossbarSession(ort.InferenceSession):
         # With fallback, onnxruntime would answer a bad provider option with a session on the CPU provider alone.
         super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
         self._wanted = {i.name: i for i in self.get_inputs()}
-        self.die: Die | MeasuredDie | None = None
+        self.die: AnyDie | None = None
         self._numbers: NumberErrors | None = None
         self.combiner: Combiner | None = None
 
-    def set_die(self, die: Die | MeasuredDie | None) -> None:
-        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with.
+    def set_die(self, die: AnyDie | None) -> None:
+        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they
+        started with.
 
         Raises UsageError for a die with other soft errors in embeddings or biases: see `accepts`.
         """
@@ -74,15 +75,16 @@ class CrossbarSession(ort.InferenceSession):
             raise UsageError(
                 "soft errors in embeddings and biases are put in when a session is loaded: runtime.load(bundle, die)."
             )
-        self._change(die_options(die, self.bundle.manifest.target))
+        self._change(die_options(die, self.bundle))
         self.die = die
 
-    def accepts(self, die: Die | MeasuredDie | None) -> bool:
+    def accepts(self, die: AnyDie | None) -> bool:
         """Whether `set_die` takes this die: soft errors in embeddings and biases are fixed when a session is loaded."""
         return number_errors(die) == self._numbers
 
     def set_combiner(self, combiner: Combiner | None) -> None:
-        """Combine replicas otherwise than the bundle was compiled for; None: as compiled. Runs in flight finish as they started.
+        """Combine replicas otherwise than the bundle was compiled for; None: as compiled. Runs in flight finish as they
+        started.
 
         docs/hardware.md defines the combiners. Raises UsageError for any other name.
         """
@@ -134,15 +136,24 @@ class CrossbarSession(ort.InferenceSession):
                 )
 
 
+def die_options(die: AnyDie | None, bundle: Bundle) -> dict[str, str]:
+    """The provider's live options for a die; None is a clean one."""
+    return {"rcompile.die": "clean"} if die is None else die.options(bundle.manifest.target)
+
+
 def combiner_options(combiner: Combiner | None) -> dict[str, str]:
-    """The execution provider's live option for a combiner (docs/runtime.md). Raises UsageError for a name that is none."""
+    """The execution provider's live option for a combiner (docs/runtime.md). Raises UsageError for a name that is
+    none.
+    """
     if combiner is not None and combiner not in get_args(Combiner):
         raise UsageError(f"there is no combiner '{combiner}'. Combiners: {', '.join(get_args(Combiner))}.")
     return {"rcompile.combiner": combiner or "compiled"}
 
 
 def quiet_options(threads: int = 0) -> ort.SessionOptions:
-    """Options of a session that logs errors only: ONNX Runtime warns of nodes on two providers, which is what a bundle is for."""
+    """Options of a session that logs errors only: ONNX Runtime warns of nodes on two providers, which is what a bundle
+    is for.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors are raised as well
     options.intra_op_num_threads = threads
@@ -160,7 +171,7 @@ def _bundle_options() -> ort.SessionOptions:
 
 def load(
     bundle: str | Path | Bundle,
-    die: Die | MeasuredDie | None = None,
+    die: AnyDie | None = None,
     *,
     combiner: Combiner | None = None,
     threads: int = 0,
@@ -169,8 +180,9 @@ def load(
 ) -> CrossbarSession:
     """A session of a bundle on a die (None: no faults).
 
-    Every file that the session reads is compared with its digest first. combiner: how replicas are combined, None: as compiled.
-    threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
+    Every file that the session reads is compared with its digest first. combiner: how replicas are combined, None: as
+    compiled. threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see
+    docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
     """
     if not 0 <= threads <= MAX_THREADS:
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")
@@ -193,7 +205,7 @@ def load(
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime refuses bundle '{opened.folder}': {error}") from None
     # In one call: each change computes the weights anew.
-    changes = {} if die is None else die_options(die, opened.manifest.target)
+    changes = {} if die is None else die_options(die, opened)
     if combiner is not None:
         changes |= combiner_options(combiner)
     if changes:

@@ -1,4 +1,6 @@
-"""Soft errors in a model's numbers: embedding tables and biases with flipped bits, put into a session when it is loaded."""
+"""Soft errors in a model's numbers: embedding tables and biases with flipped bits, put into a session when it is
+loaded.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
 from rcompile.onnx_in.read import OWN_PREFIX
-from runtime.die.cells import bit_flips
-from runtime.die.dies import Die, MeasuredDie
-from runtime.die.randomness import Purpose, tile_key
+from runtime.die.any_die import AnyDie
+from runtime.die.flips import bit_flips
+from runtime.die.randomness import Purpose, crossbar_key
 
 Numbers = npt.NDArray[np.generic]
 
@@ -32,7 +34,7 @@ class NumberErrors:
     bit: int | None
 
 
-def number_errors(die: Die | MeasuredDie | None) -> NumberErrors | None:
+def number_errors(die: AnyDie | None) -> NumberErrors | None:
     """The soft errors of a die in embeddings and biases; None if it has none."""
     soft = die.effects.soft_errors if die else None
     if die is None or soft is None or not (soft.embedding_rate or soft.bias_rate):
@@ -58,7 +60,9 @@ def flipped_numbers(bundle: Bundle, errors: NumberErrors) -> dict[str, Numbers]:
 
 
 def _exposed(model: ir.Model, errors: NumberErrors) -> Iterator[tuple[ir.TensorProtocol, float]]:
-    """Embedding tables, what a Gather reads rows of, and the biases of crossbars. Tables of less than a KiB lie in the graph, and are left out."""
+    """Embedding tables, what a Gather reads rows of, and the biases of crossbars. Tables of less than a KiB lie in the
+    graph, and are left out.
+    """
     for node in model.graph.all_nodes():
         data = node.inputs[0] if node.inputs else None
         if (node.domain, node.op_type) == (DOMAIN, OP_TYPE):
@@ -79,7 +83,7 @@ def flipped(numbers: Numbers, name: str, rate: float, errors: NumberErrors) -> N
             f"effects.soft_errors.number_bit is {errors.bit}, but '{name}' holds numbers of {bits} bits: give 0 .. {bits - 1}."
         )
     tile = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "little")
-    key = tile_key(errors.seed, Purpose.NUMBERS, tile)
+    key = crossbar_key(errors.seed, Purpose.NUMBERS, tile)
     flips = bit_flips(key, np.arange(numbers.size), rate, -1 if errors.bit is None else errors.bit, bits)
     words = np.ascontiguousarray(numbers).view(f"u{numbers.itemsize}").reshape(-1)
     return (words ^ flips.astype(words.dtype)).view(numbers.dtype).reshape(numbers.shape)

@@ -1,4 +1,6 @@
-"""The native sources stand in floors: what a file includes lies on its own floor or on one below, and never leads back to it."""
+"""The native sources stand in floors: what a file includes lies on its own floor or on one below, and never leads back
+to it.
+"""
 
 import re
 from graphlib import TopologicalSorter
@@ -6,7 +8,9 @@ from pathlib import Path
 
 NATIVE = Path(__file__).parents[1] / "runtime" / "native"
 FLOORS = ("base", "simd", "layer", "die", "product", "ort")  # from the ground up
-SOURCES = {str(file.relative_to(NATIVE)): file.read_text() for file in NATIVE.rglob("*") if file.suffix in (".h", ".cc")}
+SOURCES = {
+    str(file.relative_to(NATIVE)): file.read_text() for file in NATIVE.rglob("*") if file.suffix in (".h", ".cc")
+}
 INCLUDES = {name: re.findall(r'^\s*#\s*include\s*"(.*)"', text, re.MULTILINE) for name, text in SOURCES.items()}
 
 

@@ -81,9 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path)
+    parser.add_argument("--encoder", type=Path, help=f"pretrained model, if not the package {MODEL}")
+    parser.add_argument("--steps", type=int, help="of each training, if not the task's own")
     parser.add_argument("--tasks", default=",".join(STEPS))
     parser.add_argument("--limit", type=int, default=150, help="validation examples of a score under faults")
     parser.add_argument("--model-limit", type=int, default=1500, help="validation examples of a score without faults")
+    parser.add_argument("--dies", type=int, default=DIES)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--build", type=Path, default=Path("build/results"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -138,41 +141,21 @@ class Task:
             shutil.copytree(given, out)
         elif not out.exists() or (out / "checkpoint.pt").exists():
             steps, rate, base = DENSE.get(self.name, DENSE_DEFAULT)
-            source = Task(base, self.args).dense() if base else pretrained()
+            source = Task(base, self.args).dense() if base else self.args.encoder or pretrained()
             options = ("--keep", "1", "--new-head", "--batch", "32", "--patience", "50")
-            cli(
-                "train",
-                source,
-                "--task",
-                self.name,
-                *self.common(out),
-                *options,
-                "--steps",
-                steps,
-                "--learning-rate",
-                rate,
-            )
+            cli("train", source, *self.common(out, steps), *options, "--learning-rate", rate)
         return out
 
     def pruned(self) -> Path:
         """The pruned model, ONNX inside."""
         out = self.folder / "pruned"
         if not out.exists() or (out / "checkpoint.pt").exists():
-            cli(
-                "train",
-                self.dense(),
-                "--task",
-                self.name,
-                *self.common(out),
-                "--keep",
-                KEEP,
-                "--steps",
-                STEPS[self.name],
-            )
+            cli("train", self.dense(), *self.common(out, STEPS[self.name]), "--keep", KEEP)
         return out
 
-    def common(self, out: Path) -> tuple[Any, ...]:
-        return "--data", self.args.data, "--target", "reram128x128", "-o", out
+    def common(self, out: Path, steps: int) -> tuple[Any, ...]:
+        what = ("--task", self.name, "--data", self.args.data, "--target", PLAIN.target)
+        return *what, "--steps", self.args.steps or steps, "-o", out
 
     def bundle(self, scheme: Scheme) -> Path:
         """The compiled bundle of a scheme."""
@@ -197,7 +180,7 @@ class Task:
 
     def faults(self, scheme: Scheme, bundle: Path, sa0: float, sa1: float) -> None:
         """Scores on the dies at these rates that are not known yet, and without faults on the same examples."""
-        dies = [Die(s, sa0, sa1) for s in range(1, DIES + 1) if not self._is_known(scheme, sa0, sa1, s)]
+        dies = [Die(s, sa0, sa1) for s in range(1, self.args.dies + 1) if not self._is_known(scheme, sa0, sa1, s)]
         if not dies:
             return
         found, common = self._evaluate(bundle, scheme, dies, self.args.limit, int8=False)

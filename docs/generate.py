@@ -1,5 +1,6 @@
 """Write the generated parts of docs/: the manifest's JSON Schema and the help page. A test checks that they are up to date."""
 
+import argparse
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -30,5 +31,8 @@ def generated() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE)
+    out = parser.parse_args().out
     for file, content in generated().items():
-        (HERE / file).write_text(content, encoding="utf-8")
+        (out / file).write_text(content, encoding="utf-8")

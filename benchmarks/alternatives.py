@@ -8,8 +8,8 @@ import numpy as np
 
 from rcompile.bundle.reader import Layer
 from rcompile.hardware.target import Target
-from runtime.die.cells import LayerOnDie
-from runtime.product.reference import linear
+from runtime.die.layers import LayerOnDie
+from runtime.product.reference import Scaling, linear
 
 Call = Callable[[np.ndarray], np.ndarray]
 
@@ -17,11 +17,11 @@ Call = Callable[[np.ndarray], np.ndarray]
 def numpy_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
     """The hardware model as runtime/product/reference.py has it."""
     (bias,) = layer.biases.values()
-    return lambda x: linear(x, held, layer.tiles, layer.weight_scale, bias, target)
+    return lambda x: linear(x, held, layer.tiles, Scaling(layer.weight_scale, bias), target)
 
 
 def torch_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
-    """The hardware model as one would write it in PyTorch: for each slice, row block and bit plane a product, the ADC, shift-add.
+    """The hardware model as one would write it in PyTorch: for each digit, row block and bit plane a product, the ADC, shift-add.
 
     For a dense layer, offset-encoded weights, two's complement inputs and an ADC step of one level. Raises ImportError.
     """
@@ -29,8 +29,8 @@ def torch_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
 
     torch.set_num_threads(1)
     bits, top, full_scale = target.input.bits, target.top_level, (1 << target.adc.bits) - 1
-    qmax, offset = (1 << (bits - 1)) - 1, 1 << (target.weights.bits - 1)
-    blocks = [tuple(map(torch.from_numpy, block)) for block in _by_slice(layer, held, target)]
+    qmax, offset = (1 << (bits - 1)) - 1, target.encoding.offset
+    blocks = [tuple(map(torch.from_numpy, block)) for block in _by_digit(layer, held, target)]
     weight_scale = torch.from_numpy(layer.weight_scale)
     (bias,) = map(torch.from_numpy, layer.biases.values())
 
@@ -40,31 +40,31 @@ def torch_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
         codes = torch.round(values / scale).clamp(-qmax, qmax).int()
         y = -offset * codes.double().sum(dim=1, keepdim=True).repeat(1, len(weight_scale))
         for features, block_levels, inverted in blocks:
-            for s in range(target.slices):
+            for i, digit in enumerate(target.encoding.digits):
                 # In float32: sums of small integers, exact.
                 total = torch.zeros(len(x), len(weight_scale))
                 for b in range(bits):
                     driven = ((codes[:, features] >> b) & 1).float()
                     popcount = driven.sum(dim=1, keepdim=True)
                     leak = torch.floor(target.hrs_levels * popcount.double() + 0.5).float()
-                    reads = (driven @ block_levels[s] + leak).clamp(max=full_scale) - leak
-                    reads = torch.where(inverted[s], top * popcount - reads, reads)
+                    reads = (driven @ block_levels[i] + leak).clamp(max=full_scale) - leak
+                    reads = torch.where(inverted[i], top * popcount - reads, reads)
                     total += reads * (1 << b if b < bits - 1 else -(1 << b))
-                y += total.double() * (1 << (target.cell.bits * s))
+                y += total.double() * digit
         return (y.float() * (scale * weight_scale) + bias).numpy()
 
     return call
 
 
-def _by_slice(layer: Layer, held: LayerOnDie, target: Target) -> Iterator[tuple[np.ndarray, ...]]:
-    """Each row block: its input features [rows], levels float32 [slices, rows, outputs], and which bitlines are inverted [slices, outputs]."""
+def _by_digit(layer: Layer, held: LayerOnDie, target: Target) -> Iterator[tuple[np.ndarray, ...]]:
+    """Each row block: its input features [rows], levels float32 [digits, rows, outputs], and which bitlines are inverted [digits, outputs]."""
     place, outputs = layer.tiles.placement, len(layer.weight_scale)
     for tiles in place.row_blocks():
         driven, used = place.wordline_input[tiles.start] >= 0, place.bitline_output[tiles] >= 0
-        where = place.bitline_slice[tiles][used], place.bitline_output[tiles][used]
-        block = np.zeros((target.slices, outputs, driven.sum()), np.float32)
+        where = place.bitline_digit[tiles][used], place.bitline_output[tiles][used]
+        block = np.zeros((len(target.encoding.digits), outputs, driven.sum()), np.float32)
         block[where] = held.levels[tiles].transpose(0, 2, 1)[used][:, driven]
-        inverted = np.zeros((target.slices, outputs), np.bool_)
+        inverted = np.zeros((len(target.encoding.digits), outputs), np.bool_)
         inverted[where] = layer.tiles.bitline_inverted[tiles][used] == 1
         features = place.wordline_input[tiles.start][driven].astype(np.int64)
         yield features, np.ascontiguousarray(block.transpose(0, 2, 1)), inverted

@@ -15,7 +15,7 @@ from timing import FAULTY, Turns, seconds, show, side_by_side
 
 import runtime
 from rcompile.bundle.reader import Bundle
-from runtime.die.cells import on_die
+from runtime.die.layers import on_die
 from runtime.ort.baseline import int8_session
 from runtime.ort.session import quiet_options
 
@@ -28,7 +28,7 @@ def bench_alternatives(folder: Path, scale: Scale) -> dict[str, object]:
     layer, die = layer_of(folder, scale), runtime.Die(1, **FAULTY)
     bundle = Bundle.open(layer.bundle())
     target, compiled = bundle.manifest.target, bundle.layer(bundle.manifest.layers[0])
-    held = on_die(die, compiled.entry, compiled.tiles.levels, target)
+    held = on_die(die, compiled, target)
     fp32 = ort.InferenceSession(str(layer.float_model()), quiet_options(1), providers=["CPUExecutionProvider"])
 
     def on_x(call: Call) -> Run:

@@ -14,10 +14,11 @@ from shapes import Shape, write_bert
 from timing import FAULTY, TARGET, in_subprocess, seconds, show
 
 COMPILE = """
+from rcompile.options import CompileOptions
 from rcompile.pipeline import compile_model
 import safetensors.numpy, onnx_ir.passes.common
 start = time.perf_counter()
-compile_model(*sys.argv[1:4], pack_cells=bool(int(sys.argv[4])))
+compile_model(*sys.argv[1:4], CompileOptions(pack_cells=bool(int(sys.argv[4]))))
 print(json.dumps({"seconds": time.perf_counter() - start, "peak_gib": gib("VmHWM")}))
 """
 

@@ -11,7 +11,7 @@ from scale import Scale
 from timing import TARGET, show, side_by_side, stuck
 
 import runtime
-from rcompile.protection.protect import Guard
+from rcompile.options import CompileOptions
 from rcompile.vocabulary import Combiner
 
 
@@ -73,8 +73,10 @@ def bench_size(folder: Path, scale: Scale) -> dict[str, object]:
 def _measure(folder: Path, scale: Scale, point: Point) -> dict[str, float]:
     layer = layer_of(folder, scale, point.rows, point.inputs, point.outputs)
     # Nothing is pruned here, so replicas take more crossbars than the dense layer.
-    guard = Guard() if point.combiner == "none" else Guard("paper", point.combiner, allow_extra_crossbars=True)
-    bundle = layer.bundle(point.target, guard)
+    options = CompileOptions()
+    if point.combiner != "none":
+        options = CompileOptions(protect="paper", combiner=point.combiner, allow_extra_crossbars=True)
+    bundle = layer.bundle(point.target, options)
     die = runtime.Die(1, **stuck(point.share)) if point.share else None
     session = runtime.load(bundle, die, threads=point.threads)
     serial = layer.session(bundle, point.threads, die=die, provider_options=READ_BY_READ)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from timing import stuck
 
-from rcompile.hardware.effect_rules import effect_types, with_effects
+from rcompile.hardware.changes import with_effects
+from rcompile.hardware.effects.table import EFFECT_TYPES
 from rcompile.hardware.target import Target
 from runtime import Die
 
@@ -45,7 +46,7 @@ def _cases(
     group: str, effect: str, strengths: Strengths, *keys: str, also: tuple[str, ...] = (), drawn: bool = True
 ) -> list[Case]:
     """One case a strength, which all keys are set to. also: changes that all of them have."""
-    sections = [(effect_types()[name](), key) for name, key in (key.split(".") for key in keys)]
+    sections = [(EFFECT_TYPES[name](), key) for name, key in (key.split(".") for key in keys)]
     found = []
     for name, value in strengths:
         default = all(getattr(section, key) == value for section, key in sections)

@@ -16,7 +16,7 @@ from timing import TARGET
 
 import runtime
 from rcompile import compile_model
-from rcompile.protection.protect import Guard
+from rcompile.options import UNCHANGED, CompileOptions
 from runtime.ort.session import quiet_options
 
 Run = Callable[[], Any]
@@ -44,11 +44,11 @@ class OneLayer:
     def weight(self) -> np.ndarray:
         return np.random.default_rng(0).standard_normal((self.inputs, self.outputs), np.float32)
 
-    def bundle(self, target: str = TARGET, guard: Guard = Guard()) -> Path:  # noqa: B008  # frozen
-        """The layer, compiled; once for each target and guard."""
-        out = self.folder / f"{self.inputs}x{self.outputs}-{target}-{guard.scheme}-{guard.combiner}.bundle"
+    def bundle(self, target: str = TARGET, options: CompileOptions = UNCHANGED) -> Path:
+        """The layer, compiled; once for each target and options."""
+        out = self.folder / f"{self.inputs}x{self.outputs}-{target}-{options.protect}-{options.combiner}.bundle"
         if not out.exists():
-            compile_model(self.float_model(), target, out, guard=guard, keep_source=False)
+            compile_model(self.float_model(), target, out, options.model_copy(update={"keep_source": False}))
         return out
 
     def session(self, bundle: Path, threads: int = 1, **options: Any) -> Run:

@@ -22,9 +22,10 @@ from rcompile.layout.quantize import quantize
 from rcompile.onnx_in.linears import find_linears
 from rcompile.onnx_in.read import read_model
 from rcompile.onnx_in.text import TextEncoder, Texts, session_inputs
+from rcompile.options import CompileOptions
 from rcompile.pipeline import compile_model
 from rcompile.protection.allocate import predict_errors, predicted_error
-from rcompile.protection.protect import Guard, Protection, protect, survey
+from rcompile.protection.protect import Protection, protect, survey
 from rcompile.vocabulary import Combiner
 from runtime import Die, load
 from runtime.scoring.evaluation import source_session
@@ -41,13 +42,13 @@ TARGETS: dict[Combiner, str] = {
 TASK = "sst2"
 
 
-def guards() -> list[tuple[str, Guard]]:
+def guards() -> list[tuple[str, CompileOptions]]:
     """A spread of allocations: none, the published one, and what `auto` makes of different rates."""
-    found = [("none", Guard())]
+    found = [("none", CompileOptions())]
     for combiner in ("select", "cell"):
-        found.append((f"paper, {combiner}", Guard("paper", combiner, SA0, SA1)))
+        found.append((f"paper, {combiner}", CompileOptions(protect="paper", combiner=combiner, sa0=SA0, sa1=SA1)))
         for rate in (0.0003, 0.001, 0.003, 0.03, 0.1):
-            guard = Guard("auto", combiner, rate * (1 - SA1_SHARE), rate * SA1_SHARE)
+            guard = CompileOptions(protect="auto", combiner=combiner, sa0=rate * (1 - SA1_SHARE), sa1=rate * SA1_SHARE)
             found.append((f"auto for {100 * rate:g} %, {combiner}", guard))
     return found
 
@@ -64,13 +65,13 @@ def main(model: Path, data: Path, out: Path) -> None:
     for name, guard in guards():
         combiner: Combiner = guard.combiner or "none"
         target = load_target(TARGETS[combiner])
-        replicas = {k.name: plain(k.outputs, target) for k in known}
-        chosen = protect(known, guard, target) if guard.scheme != "none" else Protection("none", {})
+        replicas = {k.name: plain(k.outputs, target.encoding) for k in known}
+        chosen = protect(known, guard, target) if guard.protect != "none" else Protection("none", {})
         predicted = predicted_error(
             known, {**replicas, **chosen.replicas}, predict_errors(known, combiner, target, SA0, SA1)
         )
         with tempfile.TemporaryDirectory() as folder:
-            compile_model(model, target, Path(folder) / "bundle", guard=guard)
+            compile_model(model, target, Path(folder) / "bundle", guard)
             measured = measure(Bundle.open(Path(folder) / "bundle"), examples.texts)
         rows.append({"name": name, "combiner": combiner, "predicted": predicted, "measured": measured})
         print(name, f"{predicted:.5f} {measured:.5f}", flush=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
-from rcompile.protection.protect import Guard
+from rcompile.options import CompileOptions
 from runtime import Die
 from runtime.scoring.evaluation import Evaluation, evaluate
 
@@ -49,7 +49,7 @@ DIES = 10
 
 @dataclass(frozen=True)
 class Scheme:
-    """A way to put the pruned model on crossbars. rates: (sa0, sa1) of the dies; None for all."""
+    """A way to put the pruned model on crossbars."""
 
     protect: str
     combiner: str
@@ -162,8 +162,9 @@ class Task:
         out = self.folder / scheme.name
         if not out.exists():
             sa0, sa1 = GUARDED_RATE * (1 - SA1_SHARE), GUARDED_RATE * SA1_SHARE
-            guard = Guard() if scheme == PLAIN else Guard(scheme.protect, scheme.combiner, sa0, sa1)  # type: ignore[arg-type]
-            compile_model(onnx_of(self.pruned()), scheme.target, out, guard=guard, keep_source=False)
+            guard = {"protect": scheme.protect, "combiner": scheme.combiner, "sa0": sa0, "sa1": sa1}
+            options = CompileOptions.model_validate({"keep_source": False, **(guard if scheme != PLAIN else {})})
+            compile_model(onnx_of(self.pruned()), scheme.target, out, options)
         return out
 
     def models(self) -> None:

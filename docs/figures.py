@@ -16,18 +16,19 @@ from matplotlib import pyplot
 from rcompile.bundle.reader import Bundle
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Tiles
-from runtime.die.dies import Die
 from runtime.die.faults import Fault, apply_faults, fault_map
+from runtime.die.virtual import Die
 
 LAYER, TILE = "bert.encoder.layer.0.intermediate.dense", 0
 DIE = Die(seed=1, sa0=0.00175, sa1=0.00904)
 
 
-def conductance_map(tiles: Tiles, target: Target, first_tile: int, path: Path) -> None:
+def conductance_map(tiles: Tiles, target: Target, path: Path) -> None:
     """The programmed tile, and the same tile on a die with about 1 % of its cells stuck."""
     levels = tiles.levels[TILE]
     rows, cols = levels.shape
-    faults = fault_map(DIE.devices(target), DIE.seed, first_tile + TILE, rows, cols, target.top_level)
+    crossbar = int(tiles.placement.crossbar[TILE])
+    faults = fault_map(DIE.physics(target), DIE.seed, crossbar, rows, cols, target.top_level)
     figure, axes = pyplot.subplots(1, 2, figsize=(9.2, 4.8), layout="constrained", sharey=True)
     siemens = np.array([target.conductance_siemens(level) for level in range(target.top_level + 1)])
     for panel, shown, title in (
@@ -64,7 +65,7 @@ def main(demo: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     bundle = Bundle.open(demo / "none")
     entry = bundle.manifest.layer(LAYER)
-    conductance_map(bundle.layer(entry).tiles, bundle.manifest.target, entry.first_tile, out / "tile.svg")
+    conductance_map(bundle.layer(entry).tiles, bundle.manifest.target, out / "tile.svg")
     shutil.copyfile(demo / "accuracy.svg", out / "accuracy.svg")
 
 

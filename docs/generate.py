@@ -1,24 +1,38 @@
 """Write the generated parts of docs/: the manifest's JSON Schema and the help page. A test checks that they are up to date."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 
 from rcompile.bundle.manifest import manifest_schema
 from rcompile.cli.main import main
 
 HERE = Path(__file__).resolve().parent
-COMMANDS = (
-    (), ("compile",), ("evaluate",), ("inspect",), ("check",), ("diff",), ("export",), ("train",), ("prune",), ("targets",),
-    ("targets", "list"), ("targets", "show"), ("targets", "check"), ("targets", "effects"),
-)  # fmt: skip
+COMPLETION = """
+The shell completes commands, options, tasks, effects, the targets that ship, keys of `--set`, and bundles, once it is told so; in
+
+- bash, `~/.bashrc`: `eval "$(_RCOMPILE_COMPLETE=bash_source rcompile)"`
+- zsh, `~/.zshrc`: `eval "$(_RCOMPILE_COMPLETE=zsh_source rcompile)"`
+- fish, `~/.config/fish/completions/rcompile.fish`: `_RCOMPILE_COMPLETE=fish_source rcompile | source`
+"""
+
+
+def _commands(group: click.Group) -> Iterator[tuple[str, ...]]:
+    """Every command below a group, in the order of its help."""
+    for name, command in group.commands.items():
+        if name != "help":
+            yield (name,)
+        if isinstance(command, click.Group):
+            yield from ((name, *below) for below in _commands(command))
 
 
 def help_page() -> str:
     """The help of every command, as Markdown."""
-    parts = ["# Command line\n"]
-    for command in COMMANDS:
+    parts = ["# Command line", COMPLETION]
+    for command in [(), *_commands(main)]:
         name = " ".join(("rcompile", *command))
         text = CliRunner().invoke(main, [*command, "--help"], prog_name="rcompile", terminal_width=100).output
         parts.append(f"## {name}\n\n```\n{text.rstrip()}\n```\n")

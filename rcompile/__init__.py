@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["Compiled", "RcompileError", "Target", "__version__", "compile_model", "load_target"]
+__all__ = [
+    "Bundle",
+    "CompileOptions",
+    "Compiled",
+    "RcompileError",
+    "Target",
+    "__version__",
+    "compile_model",
+    "load_target",
+]
 
 if TYPE_CHECKING:
+    from rcompile.bundle.reader import Bundle
     from rcompile.errors import RcompileError
     from rcompile.hardware.target import Target
     from rcompile.hardware.target_file import load_target
+    from rcompile.options import CompileOptions
     from rcompile.pipeline import Compiled, compile_model
     from rcompile.version import __version__
 
 _HOME = {
+    "Bundle": "bundle.reader",
+    "CompileOptions": "options",
     "Compiled": "pipeline",
     "compile_model": "pipeline",
     "RcompileError": "errors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Encoding = Literal["offset", "differential"]
+EncodingName = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
 InputScale = Literal["dynamic", "static"]
 VotingCombiner = Literal["cell", "median", "mean", "select"]
@@ -12,7 +12,12 @@ Combiner = Literal["none", "cell", "median", "mean", "select"]
 Scheme = Literal["none", "paper", "auto"]
 Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
 TaskName = Literal["sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+EffectName = Literal[
+    "endurance", "stuck_between", "clusters", "lines", "variation", "write_verify", "drift", "retention", "temperature", "wires",
+    "read_noise", "adc_error", "soft_errors",
+]  # fmt: skip
 Exporter = Literal["dynamo", "torchscript"]
+ImageFormat = Literal["npz"]
 
 
 def words(of: object) -> tuple[str, ...]:

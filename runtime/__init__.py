@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 __all__ = ["CrossbarSession", "Die", "MeasuredDie", "evaluate", "load", "read_die"]
 
 if TYPE_CHECKING:
-    from runtime.die.dies import Die, MeasuredDie, read_die
+    from runtime.die.measured import MeasuredDie, read_die
+    from runtime.die.virtual import Die
     from runtime.ort.session import CrossbarSession, load
     from runtime.scoring.evaluation import evaluate
 
 _HOME = {
     "CrossbarSession": "ort.session",
-    "Die": "die.dies",
-    "MeasuredDie": "die.dies",
+    "Die": "die.virtual",
+    "MeasuredDie": "die.measured",
     "evaluate": "scoring.evaluation",
     "load": "ort.session",
-    "read_die": "die.dies",
+    "read_die": "die.measured",
 }
 
 

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,22 +14,21 @@ from hypothesis import strategies as st
 from small_models import changed_target, linear_model
 
 import runtime
-from rcompile.bundle import emit
-from rcompile.bundle.host_graph import rewrite_host
-from rcompile.bundle.manifest import Options
+from rcompile.bundle.emit import Findings, Job, write_bundle
 from rcompile.bundle.reader import Bundle
-from rcompile.bundle.work import LayerWork
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import compact
 from rcompile.layout.encode import encode
 from rcompile.layout.normal_form import Placement, Tiles
 from rcompile.layout.place import place, plain
 from rcompile.layout.quantize import quantize
+from rcompile.layout.steps import Encoded, Planned
 from rcompile.onnx_in.linears import find_linears
 from rcompile.onnx_in.read import read_model
-from rcompile.protection.protect import UNPROTECTED
+from rcompile.options import CompileOptions
+from rcompile.protection.protect import Protection
 from rcompile.vocabulary import Combiner
-from runtime.die.cells import LayerOnDie, on_die
+from runtime.die.layers import LayerOnDie, on_die
 from runtime.product import reference
 
 CPU_FLAGS = Path("/proc/cpuinfo").read_text() if platform.machine() == "x86_64" else ""
@@ -71,7 +71,7 @@ def targets(draw: st.DrawFn) -> Target:
     )
 
 
-MAPS = ("bitline_output", "bitline_slice", "bitline_polarity", "bitline_replica")
+MAPS = ("bitline_output", "bitline_digit", "bitline_replica")
 
 
 def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
@@ -79,7 +79,7 @@ def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
     wordlines, maps = placement.wordline_input.copy(), [getattr(placement, name).copy() for name in MAPS]
     for block in placement.row_blocks():
         wordlines[block] = wordlines[block][:, rng.permutation(wordlines.shape[1])]
-        # Across the row block's tiles, so that slices of one output may part; but replicas stay in one tile.
+        # Across the row block's tiles, so that digits of one output may part; but replicas stay in one tile.
         parts = (
             [slice(t, t + 1) for t in range(block.start, block.stop)] if placement.bitline_replica.any() else [block]
         )
@@ -87,11 +87,11 @@ def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
             order = rng.permutation(maps[0][part].size)
             for a in maps:
                 a[part] = a[part].reshape(-1)[order].reshape(a[part].shape)
-    return Placement(wordlines, *maps)
+    return replace(placement, wordline_input=wordlines, **dict(zip(MAPS, maps, strict=True)))
 
 
 def copied(placement: Placement, rng: np.random.Generator) -> Placement:
-    """The same weights on more bitlines: each slice of each output gets replicas beside it, and the tiles are filled anew."""
+    """The same weights on more bitlines: each digit of each output gets replicas beside it, and the tiles are filled anew."""
     cols = placement.bitline_output.shape[1]
     wordlines, bitlines = [], []
     for block in placement.row_blocks():
@@ -99,18 +99,20 @@ def copied(placement: Placement, rng: np.random.Generator) -> Placement:
         held = np.stack([getattr(placement, name)[block].reshape(-1) for name in MAPS], axis=1)
         for one in held[held[:, 0] >= 0]:
             group = np.tile(one, (rng.choice([1, 1, 2, 3, 4, 5, 15]), 1))
-            group[:, 3] = np.arange(len(group))
+            group[:, 2] = np.arange(len(group))
             if len(tiles[-1]) + len(group) > cols:
                 tiles.append(group)
             else:
                 tiles[-1] = np.concatenate([tiles[-1], group])
         for tile in tiles:
-            unused = np.tile(np.array([-1, 0, 1, 0], np.int32), (cols - len(tile), 1))
+            unused = np.tile(np.array([-1, 0, 0], np.int32), (cols - len(tile), 1))
             wordlines.append(placement.wordline_input[block.start])
             bitlines.append(np.concatenate([tile, unused]))
     dtypes = [getattr(placement, name).dtype for name in MAPS]
     maps = [a.astype(dtype) for a, dtype in zip(np.stack(bitlines).transpose(2, 0, 1), dtypes, strict=True)]
-    return Placement(np.stack(wordlines), *maps)
+    crossbars = np.arange(len(wordlines), dtype=np.int32)
+    changed = dict(zip(MAPS, maps, strict=True))
+    return replace(placement, crossbar=crossbars, wordline_input=np.stack(wordlines), **changed)
 
 
 @contextmanager
@@ -138,26 +140,18 @@ def compiled(
         if prune:
             quantized.codes[rng.random(inputs) < 0.3] = 0
             quantized.codes[:, rng.random(outputs) < 0.3] = 0
-        kept = compact(quantized)
-        placement = place(kept, plain(outputs, target), target)
+        lines = compact(quantized)
+        placement = place(lines, plain(outputs, target.encoding), target.encoding, target)
         if combiner is not None:
             placement = copied(placement, rng)
         if shuffle:
             placement = shuffled(placement, rng)
-        work = LayerWork(linear, quantized, kept, placement, encode(quantized, placement, target))
-        edit(work.tiles)
+        encoded = Encoded(Planned(linear, quantized, lines, placement), encode(quantized, placement, target))
+        edit(encoded.tiles)
         (folder / "tiles").mkdir()
         scales = {} if input_scale is None else {use.name: input_scale for use in linear.uses}
-        options = Options(
-            input_scale="dynamic",
-            calibration_sha256=None,
-            keep_on_host=(),
-            combiner=combiner or "none",
-            pack_cells=pack_cells,
-        )
-        written = emit.write_layers(folder, [work], scales, target, options)
-        emit.write_host(folder, rewrite_host(graph, written.mapped, target, options, folder))
-        emit.write_manifest(folder, target, model, 17, None, options, (), UNPROTECTED, written, ())
+        job = Job(model, target, CompileOptions(keep_source=False, pack_cells=pack_cells), "dynamic", None)
+        write_bundle(folder, job, graph, [encoded], Findings(scales, Protection(combiner or "none", {}), ()))
         yield Bundle.open(folder)
     finally:
         shutil.rmtree(folder)
@@ -165,7 +159,7 @@ def compiled(
 
 def layer_on(bundle: Bundle, die: runtime.Die | runtime.MeasuredDie | None) -> LayerOnDie:
     (entry,) = bundle.manifest.layers
-    return on_die(die, entry, bundle.layer(entry).tiles.levels, bundle.manifest.target)
+    return on_die(die, bundle.layer(entry), bundle.manifest.target)
 
 
 def expected(
@@ -178,15 +172,9 @@ def expected(
     (entry,) = bundle.manifest.layers
     layer, manifest = bundle.layer(entry), bundle.manifest
     bias = layer.biases[entry.nodes[0].bias]
+    scaling = reference.Scaling(layer.weight_scale, bias, input_scale)
     return reference.linear(
-        x,
-        layer_on(bundle, die),
-        layer.tiles,
-        layer.weight_scale,
-        bias,
-        manifest.target,
-        input_scale,
-        combiner or manifest.options.combiner,
+        x, on_die(die, layer, manifest.target), layer.tiles, scaling, manifest.target, combiner or manifest.combiner
     )
 
 

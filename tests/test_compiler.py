@@ -12,11 +12,13 @@ from onnx import numpy_helper
 from small_models import changed_target, linear_model
 
 from rcompile import compile_model
+from rcompile.bundle.check import check
+from rcompile.bundle.diff import diff
 from rcompile.bundle.manifest import read_manifest
-from rcompile.bundle.reader import Bundle, diff
+from rcompile.bundle.reader import Bundle
 from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target, target_names
-from rcompile.layout.compact import Kept, compact
+from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
 from rcompile.layout.normal_form import Placement, decode, problems
 from rcompile.layout.place import place, plain
@@ -44,8 +46,8 @@ def random_codes(target: Target, inputs: int, outputs: int, seed: int) -> Quanti
 
 
 def dense(inputs: int, outputs: int, target: Target) -> Placement:
-    kept = Kept(np.arange(inputs, dtype=np.int32), np.arange(outputs, dtype=np.int32))
-    return place(kept, plain(outputs, target), target)
+    lines = UsedLines(np.arange(inputs, dtype=np.int32), np.arange(outputs, dtype=np.int32))
+    return place(lines, plain(outputs, target.encoding), target.encoding, target)
 
 
 @given(targets(), st.integers(1, 70), st.integers(1, 30), st.integers(0, 99))
@@ -78,8 +80,8 @@ def test_zero_rows_and_columns_take_no_cells(
     linear, rng = random_codes(target, inputs, outputs, seed), np.random.default_rng(seed)
     linear.codes[rng.random(inputs) > rows_kept] = 0
     linear.codes[:, rng.random(outputs) > columns_kept] = 0
-    kept = compact(linear)
-    placement = place(kept, plain(outputs, target), target)
+    lines = compact(linear)
+    placement = place(lines, plain(outputs, target.encoding), target.encoding, target)
     tiles = encode(linear, placement, target)
     np.testing.assert_array_equal(decode(tiles, target, inputs, outputs), linear.codes)
     live = max(1, int(linear.codes.any(axis=1).sum())), max(1, int(linear.codes.any(axis=0).sum()))
@@ -100,7 +102,7 @@ def test_pruning_frees_what_the_geometry_frees(tmp_path: Path) -> None:
 
 
 def test_ledger_of_minilm_matches_arithmetic() -> None:
-    """384 inputs are three row blocks; 1536 outputs of four slices are 48 crossbars each."""
+    """384 inputs are three row blocks; 1536 outputs of four digits are 48 crossbars each."""
     target = load_target("reram128x128")
     assert dense(384, 1536, target).tiles == 3 * 48
     assert dense(1536, 384, target).tiles == 12 * 12
@@ -119,7 +121,7 @@ def test_two_compiles_give_the_same_bytes(name: str, classifier_onnx: Path, tmp_
     for out in ("a", "b"):
         compile_model(classifier_onnx, name, tmp_path / out)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    assert not [problem for _, found in Bundle.open(tmp_path / "a").check() for problem in found]
+    assert not [problem for _, found in check(Bundle.open(tmp_path / "a")) for problem in found]
 
 
 def test_manifest_names_no_path_of_this_machine(classifier_onnx: Path, tmp_path: Path) -> None:

@@ -4,17 +4,23 @@ import pytest
 from small_models import changed_target
 
 from rcompile.errors import BadInputError, UsageError
-from rcompile.hardware.effect_rules import described_effects, effect_types, with_effects
-from rcompile.hardware.effects import Clusters, Drift, Effects, Endurance, Lines, Variation, WriteVerify
-from rcompile.hardware.target import describe
+from rcompile.hardware.changes import with_effects
+from rcompile.hardware.describe import describe, described_effects
+from rcompile.hardware.effects.clusters import Clusters
+from rcompile.hardware.effects.drift import Drift
+from rcompile.hardware.effects.endurance import Endurance
+from rcompile.hardware.effects.lines import Lines
+from rcompile.hardware.effects.table import EFFECT_TYPES, Effects
+from rcompile.hardware.effects.variation import Variation, WriteVerify
 from rcompile.hardware.target_file import load_target, parse_target, targets_folder
-from runtime.die.dies import Die, MeasuredDie
+from runtime.die.measured import MeasuredDie
+from runtime.die.virtual import Die
 
 GOOD = (targets_folder() / "reram128x128.toml").read_text()
 REAL = load_target("reram128x128")
 
 
-@pytest.mark.parametrize("name", effect_types())
+@pytest.mark.parametrize("name", EFFECT_TYPES)
 def test_every_effect_has_a_meaning_a_source_and_units(name: str) -> None:
     (effect,) = (e for e in described_effects() if e.name == name)
     assert effect.meaning and effect.source
@@ -82,7 +88,7 @@ def test_a_target_file_may_turn_effects_on() -> None:
     ],
 )
 def test_what_means_nothing_is_refused_by_key(changes: list[str], key: str) -> None:
-    with pytest.raises(UsageError, match=rf"  {key.replace('.', '[.]')}: "):
+    with pytest.raises(UsageError, match=rf"  effects.{key.replace('.', '[.]')}: "):
         with_effects(REAL, changes)
 
 
@@ -120,7 +126,7 @@ def test_numbers_and_none_as_people_write_them() -> None:
 )
 def test_a_die_of_the_library_is_checked_as_one_of_the_command_line(effects: Effects, key: str) -> None:
     with pytest.raises(UsageError, match=rf"{key}: "):
-        Die(1, effects=effects).devices(REAL)
+        Die(1, effects=effects).physics(REAL)
 
 
 def test_what_measured_dies_know_better_is_refused() -> None:
@@ -143,7 +149,8 @@ def test_every_error_at_once() -> None:
         )
     text = str(caught.value)
     assert all(
-        f"\n  {key}: " in text for key in ("drft", "drift.nu", "variation.sigma", "write_verify.tolerance", "lines")
+        f"\n  effects.{key}: " in text
+        for key in ("drft", "drift.nu", "variation.sigma", "write_verify.tolerance", "lines")
     )
     assert "rcompile targets effects" in text
 

@@ -11,12 +11,15 @@ from scipy import constants, stats
 from scipy.special import erfinv, ndtri
 from small_models import changed_target
 
-from rcompile.hardware.effect_rules import with_effects
+from rcompile.hardware.changes import with_effects
+from rcompile.hardware.effects.clusters import cluster_scale
+from rcompile.hardware.physics import CellTables, Physics, physics_of
 from rcompile.hardware.target import Target
-from runtime.die.cells import Reading, analog_levels, bit_flips, read_back, reading_of, with_wires
+from runtime.die.cells import actual_levels, analog_levels, read_back, with_wires
 from runtime.die.faults import Fault, fault_map
-from runtime.die.physics import Devices, cluster_scale, devices
-from runtime.die.randomness import Purpose, exponential, logarithm, normal, tile_key, words
+from runtime.die.flips import bit_flips
+from runtime.die.randomness import Purpose, crossbar_key, exponential, logarithm, normal, words
+from runtime.die.reads import Reading, Where, reading_of
 from runtime.die.wires import effective_conductance
 
 IDEAL = changed_target("ideal128x128")
@@ -24,20 +27,25 @@ REAL = changed_target("reram128x128")
 BOLTZMANN = constants.value("Boltzmann constant in eV/K")
 
 
-def on(target: Target, *changes: str) -> Devices:
-    return devices(with_effects(target, changes).effects, target)
+def on(target: Target, *changes: str) -> Physics:
+    return physics_of(with_effects(target, changes))
+
+
+def tables(target: Target, *changes: str) -> CellTables:
+    found = on(target, *changes).cells
+    assert found is not None
+    return found
 
 
 def cells(target: Target, *changes: str, level: int = 2, seed: int = 1, side: int = 600) -> np.ndarray:
     """Conductances in levels, leakage included, of many cells programmed to one level."""
     levels = np.full((side, side), level, np.uint8)
-    good = np.zeros_like(levels)
-    held = analog_levels(on(target, *changes), seed, 0, levels, good, target.top_level, target.hrs_levels)
+    held = analog_levels(tables(target, *changes), seed, 0, levels, target.hrs_levels)
     return held + target.hrs_levels
 
 
 def test_normal_numbers_are_normal() -> None:
-    word = words(tile_key(7, Purpose.PROGRAMMING, 3), np.arange(1_000_000))
+    word = words(crossbar_key(7, Purpose.PROGRAMMING, 3), np.arange(1_000_000))
     z = normal(word)
     np.testing.assert_allclose(z, ndtri(((word >> 8) + 0.5) / 2**24), atol=2e-6)
     assert stats.kstest(z, "norm").pvalue > 1e-3
@@ -107,10 +115,10 @@ def test_temperature_changes_each_level_by_its_coefficient() -> None:
 
 
 def test_stuck_cells_do_not_vary() -> None:
-    devices = on(REAL, "variation.sigma=0.2", "drift.nu=0.1")
+    physics = on(REAL, "variation.sigma=0.2", "drift.nu=0.1")
     levels = np.ones((8, 8), np.uint8)
     faults = np.tile(np.array([0, 1, 2, Fault.STUCK_AT + 2], np.uint8), (8, 2))
-    held = analog_levels(devices, 0, 0, levels, faults, 3, REAL.hrs_levels)
+    (held,) = actual_levels(physics, 0, np.zeros(1, np.int32), levels[None], faults[None], REAL)
     np.testing.assert_array_equal(held[:, [1, 2, 3, 5, 6, 7]], np.tile([0, 3, 2], (8, 2)))
     assert (held[:, [0, 4]] != 1).all()
 
@@ -146,11 +154,11 @@ def test_wires_are_near_the_exact_solution(rows: int, cols: int, wordline: float
 
 def test_read_noise_has_the_variance_asked_for() -> None:
     found = on(REAL, "read_noise.cell_sigma=0.05", "read_noise.converter_sigma_levels=0.8")
-    reading = reading_of(found, 3, 0, 2, 128)
+    reading = reading_of(found, 3, np.arange(2, dtype=np.int32), 128)
     assert isinstance(reading, Reading)
     for driven in (0, 16, 100):
         popcount = np.full((400, 1), driven)
-        noise = reading.noise_levels(list(range(400)), 2, 8, 0, 1, np.arange(128), popcount)
+        noise = reading.noise_levels(Where(list(range(400)), 2, 8, 0, 1, np.arange(128)), popcount)
         expected = math.sqrt(0.8**2 + driven * (0.05 * 3) ** 2)
         assert noise.std() == pytest.approx(expected, rel=0.02)
         assert abs(noise.mean()) < 5 * expected / math.sqrt(noise.size)
@@ -159,7 +167,7 @@ def test_read_noise_has_the_variance_asked_for() -> None:
 
 def test_converters_differ_as_asked() -> None:
     asked = ("offset_levels=0.7", "offset_sigma_levels=0.5", "gain_error=-0.1", "gain_error_sigma=0.02")
-    reading = reading_of(on(REAL, *(f"adc_error.{a}" for a in asked)), 3, 10, 100, 128)
+    reading = reading_of(on(REAL, *(f"adc_error.{a}" for a in asked)), 3, np.arange(10, 110, dtype=np.int32), 128)
     assert isinstance(reading, Reading)
     for drawn, mean, sigma in ((reading.offset, 0.7, 0.5), (reading.gain, 0.9, 0.02)):
         assert stats.kstest((drawn.ravel() - mean) / sigma, "norm").pvalue > 1e-4
@@ -178,7 +186,7 @@ def test_clusters_keep_the_mean_and_widen_the_counts(rate: float, alpha: int) ->
     """Counts of blocks: negative binomial, variance m + m^2 / alpha, less what one cell's two states take."""
     side = 16
     scale = cluster_scale(rate, alpha)
-    found = Devices(sa0=rate / 4, sa1=3 * rate / 4, cluster_side=side, cluster_alpha=alpha, cluster_scale=scale)
+    found = Physics(sa0=rate / 4, sa1=3 * rate / 4, cluster_side=side, cluster_alpha=alpha, cluster_scale=scale)
     maps = np.stack([fault_map(found, 5, tile, 128, 128, 3) for tile in range(60)])
     stuck = (maps != Fault.GOOD).reshape(60, 8, side, 8, side).sum(axis=(2, 4)).ravel()
     mean = rate * side * side
@@ -216,12 +224,12 @@ def test_cells_stick_at_every_level_between() -> None:
 
 def test_flips_hit_one_bit_at_the_rate_asked_for() -> None:
     index = np.arange(1_000_000)
-    any_bit = bit_flips(tile_key(1, Purpose.ACTIVATION, 0), index, 0.01, -1, 8)
+    any_bit = bit_flips(crossbar_key(1, Purpose.ACTIVATION, 0), index, 0.01, -1, 8)
     assert np.isin(any_bit, [0, *(1 << np.arange(8))]).all()
     assert (any_bit != 0).mean() == pytest.approx(0.01, rel=0.05)
     for bit in range(8):
         assert (any_bit == 1 << bit).mean() == pytest.approx(0.01 / 8, rel=0.15)
-    assert set(bit_flips(tile_key(1, Purpose.ACTIVATION, 0), index, 0.01, 5, 8).tolist()) == {0, 32}
+    assert set(bit_flips(crossbar_key(1, Purpose.ACTIVATION, 0), index, 0.01, 5, 8).tolist()) == {0, 32}
 
 
 def test_read_back_finds_the_nearest_level() -> None:

@@ -8,22 +8,19 @@ from one_layer import COMBINERS, PATHS, compiled, expected, layer_on, targets
 from small_models import changed, changed_target
 
 import runtime
-from rcompile.hardware.effects import (
-    AdcError,
-    Clusters,
-    Drift,
-    Effects,
-    Endurance,
-    Lines,
-    ReadNoise,
-    Retention,
-    SoftErrors,
-    StuckBetween,
-    Temperature,
-    Variation,
-    Wires,
-    WriteVerify,
-)
+from rcompile.hardware.effects.adc_error import AdcError
+from rcompile.hardware.effects.clusters import Clusters
+from rcompile.hardware.effects.drift import Drift
+from rcompile.hardware.effects.endurance import Endurance
+from rcompile.hardware.effects.lines import Lines
+from rcompile.hardware.effects.read_noise import ReadNoise
+from rcompile.hardware.effects.retention import Retention
+from rcompile.hardware.effects.soft_errors import SoftErrors
+from rcompile.hardware.effects.stuck_between import StuckBetween
+from rcompile.hardware.effects.table import Effects
+from rcompile.hardware.effects.temperature import Temperature
+from rcompile.hardware.effects.variation import Variation, WriteVerify
+from rcompile.hardware.effects.wires import Wires
 from rcompile.hardware.target import Target
 from runtime.die.faults import Fault
 from runtime.product import reference

@@ -11,7 +11,7 @@ import pytest
 from small_models import tiny_classifier, write_sentences
 
 import runtime
-from rcompile import compile_model
+from rcompile import CompileOptions, compile_model
 from rcompile.errors import BadInputError, UsageError
 from rcompile.onnx_in.text import TextEncoder, session_inputs
 from runtime.scoring.glue import TASKS, load_examples
@@ -51,6 +51,13 @@ def test_dies_are_reported_in_order_and_reproducibly(bundle: Path, data: Path) -
     assert runtime.evaluate(bundle, "sst2", data=data, dies=dies[:1]).clean == result.clean
 
 
+def test_progress_says_which_die_of_how_many(bundle: Path, data: Path) -> None:
+    said: list[str] = []
+    dies = [runtime.Die(seed, 0.05, 0.2) for seed in (4, 2)]
+    runtime.evaluate(bundle, "sst2", data=data, dies=dies, progress=lambda what, done, total: said.append(what))
+    assert list(dict.fromkeys(said)) == ["fp32", "clean", "die 1 of 2 (seed 4)", "die 2 of 2 (seed 2)"]
+
+
 def test_limit(bundle: Path, data: Path) -> None:
     assert runtime.evaluate(bundle, "sst2", data=data, limit=7).examples == 7
     with pytest.raises(UsageError, match="limit is 0"):
@@ -76,7 +83,7 @@ def test_parquet(bundle: Path, data: Path, tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_its_source_has_no_fp32_score(classifier_onnx: Path, data: Path, tmp_path: Path) -> None:
-    compile_model(classifier_onnx, "reram128x128", tmp_path / "lean", keep_source=False)
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "lean", CompileOptions(keep_source=False))
     assert runtime.evaluate(tmp_path / "lean", "sst2", data=data).source is None
 
 
@@ -148,6 +155,7 @@ def test_the_hub_is_the_last_resort(bundle: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     monkeypatch.delenv("RCOMPILE_GLUE", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert runtime.evaluate(bundle, "sst2").examples == 2
     assert asked == [("nyu-mll/glue", "sst2", "validation")]
     with pytest.raises(BadInputError, match="give a folder with --data, or set RCOMPILE_GLUE"):

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rcompile.hardware.physics import Physics
 from rcompile.hardware.target import Adc, Cell, Crossbar, Inputs, Target, Weights
 from rcompile.layout.normal_form import Placement, Tiles
-from runtime.die.cells import LayerOnDie, with_wires
-from runtime.die.physics import Devices
+from runtime.die.cells import with_wires
+from runtime.die.layers import LayerOnDie
 from runtime.die.wires import effective_conductance
-from runtime.product.reference import converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
+from runtime.product.reference import Scaling, converted, input_planes, leakage, linear, matmul_codes, quantize_inputs
 
 FOLDER = Path(os.environ.get("RCOMPILE_GOLDEN_DIR") or Path(__file__).parent / "golden")
 CASES = json.loads((FOLDER / "index.json").read_text())["cases"]
@@ -90,10 +91,11 @@ def normal_form(case: dict, levels: np.ndarray) -> tuple[Tiles, np.ndarray]:
 
     zeros = np.zeros((blocks, p.size), np.uint8)
     placement = Placement(
+        hardware(case, p.size).encoding,
+        np.arange(blocks, dtype=np.int32),
         features.reshape(blocks, rows),
         each(n.astype(np.int32)),
-        each(s.astype(np.uint8)),
-        each((1 - 2 * p).astype(np.int8)),
+        each((p * slices + s).astype(np.uint8)),
         zeros,
     )
     cells = padded.reshape(blocks, rows, -1)
@@ -107,13 +109,13 @@ def test_the_hardware_model_agrees(case: dict) -> None:
     tiles, cells = normal_form(case, levels)
     target = hardware(case, cells.shape[2])
     x, (inputs, outputs) = arrays["x"].astype(np.int64), levels.shape[2:]
-    y = matmul_codes(x, cells, tiles, target, inputs, outputs)
+    y = matmul_codes(x, cells, tiles, target, outputs)
     if "y_int" in arrays:
         np.testing.assert_array_equal(y, arrays["y_int"])
     else:
         np.testing.assert_allclose(y, arrays["y"], rtol=0, atol=1e-9 * np.abs(arrays["y"]).max())
     if "codes" in case["compare_arrays"]:
-        popcount = np.einsum("bmk,tk->mbt", input_planes(x, target).digits.astype(np.int64), groups(arrays, inputs))
+        popcount = np.einsum("bmk,tk->mbt", input_planes(x, target).pulses.astype(np.int64), groups(arrays, inputs))
         codes = converted(currents(case, arrays, target) + leakage(popcount[..., None, None, None], target), target)
         np.testing.assert_array_equal(codes[:, : arrays["codes"].shape[1]], arrays["codes"])
     if "y_float" in arrays:
@@ -127,7 +129,7 @@ def check_floats(arrays: dict, tiles: Tiles, cells: np.ndarray, target: Target) 
     np.testing.assert_array_equal(codes, arrays["x"])
     np.testing.assert_array_equal(np.rint(arrays["w_float"] / arrays["s_w"]), arrays["w"])
     weight_scale, bias = arrays["s_w"].astype(np.float32), arrays["bias"].astype(np.float32)
-    y = linear(x_float, LayerOnDie(cells), tiles, weight_scale, bias, target, scale)
+    y = linear(x_float, LayerOnDie(cells), tiles, Scaling(weight_scale, bias, scale), target)
     np.testing.assert_allclose(y, arrays["y_float"], rtol=0, atol=1e-6 * np.abs(arrays["y_float"]).max())
     exact = arrays["y_int"] * (scale * arrays["s_w"]) + arrays["bias"]
     np.testing.assert_allclose(exact, arrays["y_float"], rtol=0, atol=1e-9 * np.abs(exact).max())
@@ -145,10 +147,10 @@ def currents(case: dict, arrays: dict, target: Target, signed: bool = False) -> 
     """What each read sums up, in levels: float64 [M, B, T, P, S, N]. signed: positive and negative inputs in one read."""
     x = arrays["x"].astype(np.int64)
     if signed and target.input.coding == "sign_magnitude":
-        magnitudes = input_planes(np.abs(x), target).digits[: target.input.bits - 1]
+        magnitudes = input_planes(np.abs(x), target).pulses[: target.input.bits - 1]
         drive = magnitudes.astype(np.float64) * np.sign(x)
     else:
-        drive = input_planes(x, target).digits.astype(np.float64)
+        drive = input_planes(x, target).pulses.astype(np.float64)
     levels = held(arrays).astype(np.float64)
     if "wires" in case:
         levels = through_wires(levels, case, target)
@@ -175,7 +177,7 @@ def test_a_stated_rule_agrees(case: dict) -> None:
     reads = currents(case, arrays, target, signed=True)
     hrs_levels = case["cell"]["hrs_levels"]
     if hrs_levels:
-        planes = input_planes(arrays["x"].astype(np.int64), target).digits.astype(np.float64)
+        planes = input_planes(arrays["x"].astype(np.int64), target).pulses.astype(np.float64)
         driven = np.einsum("bmk,tk->mbt", planes, groups(arrays, planes.shape[2]))
         reads = reads + hrs_levels * driven[..., None, None, None]
     if case["kind"].endswith("analog_subtraction"):
@@ -225,7 +227,7 @@ def test_the_first_order_model_of_wires_is_near(case: dict) -> None:
     siemens = arrays["conductance_siemens"]
     unit = siemens.max() / 15  # a level
     drops = [case["wires"][f"r_{line}_segment_ohm"] * unit for line in ("wordline", "bitline")]
-    seen = with_wires(siemens / unit, Devices(wordline_drop=drops[0], bitline_drop=drops[1]), 0.0) * unit
+    seen = with_wires(siemens / unit, Physics(wordline_drop=drops[0], bitline_drop=drops[1]), 0.0) * unit
     exact, ideal = arrays["current_ampere"], arrays["current_no_wire_ampere"]
     loss = np.abs(ideal - exact).max() / np.abs(ideal).max()
     error = np.abs(arrays["voltage_volt"] @ seen - exact).max() / np.abs(ideal).max()

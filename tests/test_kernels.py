@@ -173,7 +173,7 @@ def test_planes_are_the_digits_of_a_code(target, seed) -> None:
     codes = np.random.default_rng(seed).integers(-qmax, qmax + 1, (3, 5))
     planes = reference.input_planes(codes, target)
     np.testing.assert_array_equal(planes.driven, codes + (2 ** (bits - 1) if coding == "offset" else 0))
-    assert planes.digits.max() <= target.top_digit
+    assert planes.pulses.max() <= target.top_pulse
     cycles = {"twos_complement": 1 - (1 - bits) // target.input.dac_bits, "offset": -(-bits // target.input.dac_bits)}
     assert len(planes.weight) == cycles.get(coding, 2 * -((1 - bits) // target.input.dac_bits))
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 from small_models import changed_target, linear_model
 
-from rcompile import compile_model
-from rcompile.bundle.reader import Bundle, diff
+from rcompile import CompileOptions, compile_model
+from rcompile.bundle.check import check
+from rcompile.bundle.diff import diff
+from rcompile.bundle.reader import Bundle
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError
 from rcompile.layout.packing import pack, unpack
@@ -38,7 +40,7 @@ def test_unpack_inverts_pack(bits: int, leading: list[int], cols: int, seed: int
 def compiled(folder: Path, cell_bits: int, pack_cells: bool, name: str = "bundle") -> Bundle:
     target = changed_target("ideal128x128", crossbar={"cols": COLS}, cell={"bits": cell_bits})
     model = linear_model(folder / "linear.onnx")
-    compile_model(model, target, folder / name, pack_cells=pack_cells)
+    compile_model(model, target, folder / name, CompileOptions(pack_cells=pack_cells))
     return Bundle.open(folder / name)
 
 
@@ -48,7 +50,7 @@ def test_a_packed_bundle_holds_the_same_cells_in_fewer_bytes(cell_bits: int, tmp
     assert diff(plain, packed).same
     assert diff(packed, plain).same
     for bundle, bits in ((plain, 8), (packed, BITS[cell_bits])):
-        assert not [problem for _, found in bundle.check() for problem in found]
+        assert not [problem for _, found in check(bundle) for problem in found]
         assert bundle.manifest.stored_bits == bits
         (entry,) = bundle.manifest.layers
         shape = (entry.tiles, 128, -(-COLS * bits // 8))

@@ -14,18 +14,20 @@ from scipy.stats import spearmanr
 from small_models import changed_target, tiny_classifier
 
 from rcompile import compile_model
+from rcompile.bundle.check import check
 from rcompile.bundle.manifest import Manifest
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UnsupportedError, UsageError
 from rcompile.hardware.target import Target
-from rcompile.layout.compact import Kept, compact
+from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
 from rcompile.layout.normal_form import Tiles, decode, problems
 from rcompile.layout.place import bitlines_per_output, crossbars, place, plain, plain_crossbars
 from rcompile.layout.quantize import QuantizedLinear
+from rcompile.options import CompileOptions
 from rcompile.protection.allocate import allocate, predict_errors, predicted_error
 from rcompile.protection.predict import level_error
-from rcompile.protection.protect import Guard, protect, survey
+from rcompile.protection.protect import protect, survey
 from rcompile.vocabulary import Combiner
 from runtime.die import votes as voting
 from runtime.die.faults import Fault, apply_faults
@@ -36,7 +38,7 @@ SMALL = {"rows": 16, "cols": 32, "active_rows": 8}
 
 @st.composite
 def layers(draw: st.DrawFn) -> tuple[Target, QuantizedLinear, np.ndarray]:
-    """A target, a layer of which some rows and columns are pruned, and any replicas; codes are multiples where slices are given up."""
+    """A target, a layer of which some rows and columns are pruned, and any replicas; codes are multiples where digits are given up."""
     target = changed_target(
         "ideal128x128",
         crossbar={"rows": draw(st.integers(1, 20)), "cols": draw(st.integers(48, 70)), "active_rows": 1},
@@ -48,9 +50,10 @@ def layers(draw: st.DrawFn) -> tuple[Target, QuantizedLinear, np.ndarray]:
     )
     inputs, outputs = draw(st.integers(1, 50)), draw(st.integers(1, 30))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
-    replicas = np.sort(rng.integers(0, 7, (outputs, target.slices)), axis=1).astype(np.uint8)
-    replicas[:, -1] = np.maximum(replicas[:, -1], 1)
-    step = 1 << ((replicas == 0).sum(axis=1) * target.cell.bits)
+    copies = np.sort(rng.integers(0, 7, (outputs, len(target.encoding.magnitudes))), axis=1).astype(np.uint8)
+    copies[:, -1] = np.maximum(copies[:, -1], 1)
+    step = 1 << ((copies == 0).sum(axis=1) * target.cell.bits)
+    replicas = target.encoding.by_digit(copies)
     codes = rng.integers(-(127 // step), 127 // step + 1, (inputs, outputs)) * step
     codes[rng.random(inputs) < 0.3] = 0
     codes[:, rng.random(outputs) < 0.3] = 0
@@ -60,35 +63,29 @@ def layers(draw: st.DrawFn) -> tuple[Target, QuantizedLinear, np.ndarray]:
 @given(layers())
 def test_replicas_are_placed_and_decode(layer: tuple[Target, QuantizedLinear, np.ndarray]) -> None:
     target, linear, replicas = layer
-    kept = compact(linear)
-    placement = place(kept, replicas, target)
+    lines = compact(linear)
+    placement = place(lines, replicas, target.encoding, target)
     tiles = encode(linear, placement, target)
     assert problems(tiles, target, *linear.codes.shape) == []
     np.testing.assert_array_equal(decode(tiles, target, *linear.codes.shape), linear.codes)
-    assert placement.tiles == crossbars(len(kept.inputs), bitlines_per_output(replicas, target)[kept.outputs], target)
-    unprotected = place(kept, plain(linear.codes.shape[1], target), target)
-    assert unprotected.tiles == plain_crossbars(len(kept.inputs), len(kept.outputs), target)
+    assert placement.tiles == crossbars(len(lines.inputs), bitlines_per_output(replicas)[lines.outputs], target)
+    unprotected = place(lines, plain(linear.codes.shape[1], target.encoding), target.encoding, target)
+    assert unprotected.tiles == plain_crossbars(len(lines.inputs), len(lines.outputs), target)
     for block in placement.row_blocks():
         held = Counter(
             zip(
                 *(
                     m[block].reshape(-1).tolist()
-                    for m in (
-                        placement.bitline_output,
-                        placement.bitline_slice,
-                        placement.bitline_polarity,
-                        placement.bitline_replica,
-                    )
+                    for m in (placement.bitline_output, placement.bitline_digit, placement.bitline_replica)
                 ),
                 strict=True,
             )
         )
         wanted = {
-            (n, s, p, r)
-            for n in kept.outputs.tolist()
-            for s in range(target.slices)
-            for p in target.polarities
-            for r in range(replicas[n, s])
+            (n, d, r)
+            for n in lines.outputs.tolist()
+            for d in range(len(target.encoding.digits))
+            for r in range(replicas[n, d])
         }
         assert {k: v for k, v in held.items() if k[0] >= 0} == dict.fromkeys(wanted, 1)
         for t in range(block.start, block.stop):
@@ -99,14 +96,14 @@ def test_replicas_are_placed_and_decode(layer: tuple[Target, QuantizedLinear, np
 def test_broken_replicas_are_named() -> None:
     target = changed_target("ideal128x128", crossbar=SMALL)
     linear = gaussian(16, 4, 0)
-    placement = place(compact(linear), np.tile(np.array([1, 1, 1, 3], np.uint8), (4, 1)), target)
+    placement = place(compact(linear), np.tile(np.array([1, 1, 1, 3], np.uint8), (4, 1)), target.encoding, target)
     for array, message in (
         ("bitline_replica", "not numbered"),
         ("bitline_inverted", "not all inverted"),
         ("levels", "do not hold the same levels"),
     ):
         tiles = encode(linear, placement, target)
-        copy = Tiles.from_tensors({k: v.copy() for k, v in tiles.tensors().items()})
+        copy = Tiles.from_tensors({k: v.copy() for k, v in tiles.tensors().items()}, placement.encoding)
         bitline = int(np.flatnonzero(placement.bitline_replica[0] == 2)[0])
         copy.tensors()[array][0, ..., bitline] ^= 1
         (problem,) = problems(copy, target, 16, 4)
@@ -159,7 +156,7 @@ def gaussian(inputs: int, outputs: int, seed: int) -> QuantizedLinear:
 
 
 def survey_of(linear: QuantizedLinear, target: Target, inputs: int, outputs: int):
-    kept = Kept(np.arange(inputs, dtype=np.int32), np.arange(outputs, dtype=np.int32))
+    kept = UsedLines(np.arange(inputs, dtype=np.int32), np.arange(outputs, dtype=np.int32))
     return survey(linear, kept, target)
 
 
@@ -181,7 +178,7 @@ def test_prediction_ranks_allocations_as_measurement_does(combiner: Combiner) ->
         coarse = QuantizedLinear(
             "c", (np.rint(linear.codes / step) * step).clip(-124, 124).astype(np.int8), linear.weight_scale
         )
-        placement = place(known.kept, replicas, target)
+        placement = place(known.used, replicas, target.encoding, target)
         tiles = encode(coarse, placement, target)
         errors = []
         for seed in range(6):
@@ -206,10 +203,10 @@ def test_auto_stays_within_the_dense_crossbars_and_beats_plain(
         linear = gaussian(inputs, outputs, i)
         linear.codes[rng.random(inputs) < pruned] = 0
         known.append(survey(linear, compact(linear), target))
-    guard = Guard("auto", combiner, 0.2 * rate, 0.8 * rate)
-    found = protect(known, guard, target)
+    options = CompileOptions(protect="auto", combiner=combiner, sa0=0.2 * rate, sa1=0.8 * rate)
+    found = protect(known, options, target)
     needed = sum(
-        crossbars(len(k.kept.inputs), bitlines_per_output(found.replicas[k.name][k.kept.outputs], target), target)
+        crossbars(len(k.used.inputs), bitlines_per_output(found.replicas[k.name][k.used.outputs]), target)
         for k in known
     )
     assert needed <= sum(plain_crossbars(k.inputs, k.outputs, target) for k in known)
@@ -232,45 +229,46 @@ def pruned_classifier(folder: Path) -> Path:
     return path
 
 
-def compiled(model: Path, out: Path, guard: Guard, **changes: dict) -> Manifest:
+def compiled(model: Path, out: Path, options: CompileOptions, **changes: dict) -> Manifest:
     target = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 32, "active_rows": 32}, **changes)
-    manifest = compile_model(model, target, out, guard=guard).manifest
+    manifest = compile_model(model, target, out, options).manifest
     assert manifest is not None
-    assert not [p for _, found in Bundle.open(out).check() for p in found]
+    assert not [p for _, found in check(Bundle.open(out)) for p in found]
     return manifest
 
 
-def test_paper_triples_the_top_slice(tmp_path: Path) -> None:
-    manifest = compiled(pruned_classifier(tmp_path), tmp_path / "a", Guard("paper"))
+def test_paper_triples_the_largest_digit(tmp_path: Path) -> None:
+    manifest = compiled(pruned_classifier(tmp_path), tmp_path / "a", CompileOptions(protect="paper"))
     assert manifest.protection is not None
     copies = {a.copies for layer in manifest.protection.allocations.values() for a in layer}
     assert copies == {(1, 1, 1, 3)}
-    assert manifest.options.combiner == "cell"
-    assert "protect" in manifest.passes
+    assert manifest.combiner == "cell"
     total = manifest.total()
     assert total.crossbars_pruned < total.crossbars <= total.crossbars_dense
 
     narrow = tiny_classifier(tmp_path / "dense.onnx", hidden=64)
     with pytest.raises(UnsupportedError, match=r"needs \d+ crossbars, the dense model"):
-        compiled(narrow, tmp_path / "b", Guard("paper"))
+        compiled(narrow, tmp_path / "b", CompileOptions(protect="paper"))
     assert not (tmp_path / "b").exists()
-    manifest = compiled(narrow, tmp_path / "b", Guard("paper", allow_extra_crossbars=True))
+    manifest = compiled(narrow, tmp_path / "b", CompileOptions(protect="paper", allow_extra_crossbars=True))
     assert manifest.total().crossbars > manifest.total().crossbars_dense
     copies = {a.copies for layer in manifest.protection.allocations.values() for a in layer}
     assert copies == {(1, 1, 1, 3)}
 
 
 def test_paper_embeds_when_it_must() -> None:
-    """24 outputs are three tiles of 8; of 18 that are kept, 5 fit a tile with three copies, 6 without the lowest slice."""
+    """24 outputs are three tiles of 8; of 18 that are kept, 5 fit a tile with three copies, 6 without the lowest digit."""
     target = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 32, "active_rows": 32})
     linear = gaussian(32, 24, 0)
     linear.codes[:, 18:] = 0
-    found = protect([survey(linear, compact(linear), target)], Guard("paper", sa0=0.001, sa1=0.01), target)
+    found = protect(
+        [survey(linear, compact(linear), target)], CompileOptions(protect="paper", sa0=0.001, sa1=0.01), target
+    )
     assert (found.replicas["layer0"] == [0, 1, 1, 3]).all()
     narrow = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 4, "active_rows": 32})
     known = [survey(linear, compact(linear), narrow)]
     with pytest.raises(UnsupportedError, match="do not hold an output with three copies"):
-        protect(known, Guard("paper"), narrow)
+        protect(known, CompileOptions(protect="paper"), narrow)
 
 
 @pytest.mark.parametrize("combiner", COMBINERS)
@@ -280,7 +278,7 @@ def test_with_crossbars_to_spare_nothing_beats_the_allocation(combiner: Combiner
     known = [survey(linear, compact(linear), target)]
     errors = predict_errors(known, combiner, target, 0.01, 0.05)
     found = allocate(known, errors, 10**9, target)[linear.name]
-    rows = itertools.combinations_with_replacement(range(1, 7), target.slices)
+    rows = itertools.combinations_with_replacement(range(1, 7), len(target.encoding.magnitudes))
     assert errors[linear.name].of(found).max() <= errors[linear.name].of(np.array(list(rows), np.uint8)).min()
 
 
@@ -290,30 +288,38 @@ def test_a_layer_of_zeros_and_pruned_outputs_are_left_alone() -> None:
     linear.codes[:, 12:] = 0
     zeros.codes[:] = 0
     known = [survey(x, compact(x), target) for x in (linear, zeros)]
-    found = protect(known, Guard("auto", "cell", 0.002, 0.01), target)
+    found = protect(known, CompileOptions(protect="auto", combiner="cell", sa0=0.002, sa1=0.01), target)
     assert (found.replicas["layer0"][12:] == 1).all()
     assert (found.replicas["layer1"] == 1).all()
     assert 0 < found.predicted_error < 1
 
 
 @given(st.integers(2, 8), st.integers(1, 4))
-def test_codes_are_left_when_slices_are_given_up(weight_bits: int, cell_bits: int) -> None:
+def test_codes_are_left_when_digits_are_given_up(weight_bits: int, cell_bits: int) -> None:
     target = changed_target("ideal128x128", weights={"bits": weight_bits}, cell={"bits": cell_bits})
     limit = target.weight_code_max
     codes = np.random.default_rng(0).integers(-limit, limit + 1, (64, 8)).astype(np.int8)
     linear = QuantizedLinear("layer", codes, np.ones(8, np.float32))
-    found = protect([survey(linear, compact(linear), target)], Guard("auto", "cell", 0.02, 0.1), target)
+    found = protect(
+        [survey(linear, compact(linear), target)],
+        CompileOptions(protect="auto", combiner="cell", sa0=0.02, sa1=0.1),
+        target,
+    )
     given_up = (found.replicas["layer"] == 0).sum(axis=1)
     assert (limit >> (given_up * cell_bits) >= 1).all()
 
 
 def test_auto_names_the_combiner_it_chose(tmp_path: Path) -> None:
-    manifest = compiled(pruned_classifier(tmp_path), tmp_path / "a", Guard("auto", sa0=0.001, sa1=0.009))
-    assert manifest.options.combiner == "cell"  # no combiner leaves fewer errors
+    manifest = compiled(
+        pruned_classifier(tmp_path), tmp_path / "a", CompileOptions(protect="auto", sa0=0.001, sa1=0.009)
+    )
+    assert manifest.combiner == "cell"  # no combiner leaves fewer errors
     assert manifest.protection.predicted_error > 0
     in_situ = {"combiners": ["median", "mean", "select"]}
-    manifest = compiled(pruned_classifier(tmp_path), tmp_path / "b", Guard("auto", sa0=0.001, sa1=0.009), vote=in_situ)
-    assert manifest.options.combiner in ("median", "select")
+    manifest = compiled(
+        pruned_classifier(tmp_path), tmp_path / "b", CompileOptions(protect="auto", sa0=0.001, sa1=0.009), vote=in_situ
+    )
+    assert manifest.combiner in ("median", "select")
     total = manifest.total()
     assert total.crossbars_pruned < total.crossbars <= total.crossbars_dense
 
@@ -321,13 +327,13 @@ def test_auto_names_the_combiner_it_chose(tmp_path: Path) -> None:
 def test_a_target_that_cannot_vote_is_refused(tmp_path: Path) -> None:
     model = tiny_classifier(tmp_path / "m.onnx")
     with pytest.raises(UnsupportedError, match="cannot vote"):
-        compiled(model, tmp_path / "a", Guard("auto"), vote={"combiners": []})
+        compiled(model, tmp_path / "a", CompileOptions(protect="auto"), vote={"combiners": []})
     with pytest.raises(UsageError, match="has no combiner 'cell'; it has mean"):
-        compiled(model, tmp_path / "a", Guard("auto", "cell"), vote={"combiners": ["mean"]})
-    for guard in (Guard("auto", sa0=-0.1), Guard("auto", sa0=0.7, sa1=0.7)):
+        compiled(model, tmp_path / "a", CompileOptions(protect="auto", combiner="cell"), vote={"combiners": ["mean"]})
+    for options in (CompileOptions(protect="auto", sa0=-0.1), CompileOptions(protect="auto", sa0=0.7, sa1=0.7)):
         with pytest.raises(UsageError, match="must be shares"):
-            compiled(model, tmp_path / "a", guard)
+            compiled(model, tmp_path / "a", options)
     with pytest.raises(UsageError, match="no fault rates"):
-        compiled(model, tmp_path / "a", Guard("auto"))
+        compiled(model, tmp_path / "a", CompileOptions(protect="auto"))
     with pytest.raises(UsageError, match="--protect"):
-        compiled(model, tmp_path / "a", Guard("none", "cell"))
+        compiled(model, tmp_path / "a", CompileOptions(protect="none", combiner="cell"))

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import changed_target
 
+from rcompile.hardware.encoding import Encoding, differential_encoding, offset_encoding
+from rcompile.hardware.physics import Physics
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Placement, Tiles
-from runtime.die.cells import Reading, flipped_activations, reading_of
-from runtime.die.physics import Devices
+from runtime.die.flips import flipped_activations
+from runtime.die.reads import Reading, Where, reading_of
 from runtime.product.reference import matmul_codes
 
 ROWS, COLS, INPUTS, OUTPUTS = 6, 16, 11, 3
@@ -26,29 +28,25 @@ class Chosen:
         self.gain, self.offset = rng.uniform(0.7, 1.4, (tiles, COLS)), rng.normal(0, 1, (tiles, COLS))
         self.noise = rng.integers(-3000, 3000, (planes, units, tiles, COLS)) / 1024
         self.flip = rng.integers(0, 3, (planes, units, tiles, COLS))
-        self.devices = SimpleNamespace(has_noise=noisy, code_flip=float(flips))
+        self.physics = SimpleNamespace(has_noise=noisy, code_flip=float(flips))
 
-    def noise_levels(self, digests, plane, planes, unit, tile, cols, popcount):  # type: ignore[no-untyped-def]
-        return np.tile(self.noise[plane, unit, tile, cols], (len(digests), 1))
+    def noise_levels(self, where: Where, population: np.ndarray) -> np.ndarray:
+        return np.tile(self.noise[where.plane, where.unit, where.tile, where.cols], (len(where.digests), 1))
 
-    def flipped(self, codes, digests, plane, planes, unit, tile, cols, adc_bits):  # type: ignore[no-untyped-def]
-        return codes.astype(int) ^ self.flip[plane, unit, tile, cols]
+    def flipped(self, codes: np.ndarray, where: Where, adc_bits: int) -> np.ndarray:
+        return codes.astype(int) ^ self.flip[where.plane, where.unit, where.tile, where.cols]
 
 
-def layer(rng: np.random.Generator, target: Target) -> Tiles:
+def layer(rng: np.random.Generator, encoding: Encoding, target: Target) -> Tiles:
     """Three outputs over two row blocks, inverted or not, at any levels."""
     features = np.full((2, ROWS), -1, np.int32)
     features.reshape(-1)[:INPUTS] = rng.permutation(INPUTS)
-    bitlines = [(n, s, p) for n in range(OUTPUTS) for s in range(target.slices) for p in target.polarities]
-    output, slices, polarity = (
-        np.zeros((2, COLS), np.int32),
-        np.zeros((2, COLS), np.uint8),
-        np.ones((2, COLS), np.int8),
-    )
-    output[:] = -1
-    for j, (n, s, p) in enumerate(bitlines):
-        output[:, j], slices[:, j], polarity[:, j] = n, s, p
-    place = Placement(features, output, slices, polarity, np.zeros((2, COLS), np.uint8))
+    bitlines = [(n, d) for n in range(OUTPUTS) for d in range(len(encoding.digits))]
+    output, digits = np.full((2, COLS), -1, np.int32), np.zeros((2, COLS), np.uint8)
+    for j, (n, d) in enumerate(bitlines):
+        output[:, j], digits[:, j] = n, d
+    crossbars = np.arange(2, dtype=np.int32)
+    place = Placement(encoding, crossbars, features, output, digits, np.zeros((2, COLS), np.uint8))
     levels = rng.integers(0, target.top_level + 1, (2, ROWS, COLS)).astype(np.uint8)
     return Tiles(place, levels, rng.integers(0, 2, (2, COLS)).astype(np.uint8))
 
@@ -71,7 +69,7 @@ def by_hand(codes: list[int], cells: np.ndarray, tiles: Tiles, target: Target, c
     active, top, h = target.crossbar.active_rows, target.top_level, target.hrs_levels
     for t in range(2):
         for j in np.flatnonzero(place.bitline_output[t] >= 0):
-            weight = int(place.bitline_polarity[t, j]) * 2 ** (target.cell.bits * int(place.bitline_slice[t, j]))
+            weight = place.encoding.digits[place.bitline_digit[t, j]]
             for u in range(-(-ROWS // active)):
                 unit = [r for r in range(u * active, min((u + 1) * active, ROWS)) if place.wordline_input[t, r] >= 0]
                 driven = [planes_of(codes[place.wordline_input[t, r]], target) for r in unit]
@@ -79,24 +77,23 @@ def by_hand(codes: list[int], cells: np.ndarray, tiles: Tiles, target: Target, c
                     on = [r for r, bits in zip(unit, driven, strict=True) if bits[p][0]]
                     leak = round(h * len(on) * 2**20) / 2**20
                     current = (sum(float(cells[t, r, j]) for r in on) + leak) * chosen.gain[t, j] + chosen.offset[t, j]
-                    if chosen.devices.has_noise:
+                    if chosen.physics.has_noise:
                         current += chosen.noise[p, u, t, j]
                     code = math.floor(current / target.adc.step_levels + 0.5)
                     code = min(max(code, 0), 2**target.adc.bits - 1)
-                    if chosen.devices.code_flip:
+                    if chosen.physics.code_flip:
                         code ^= int(chosen.flip[p, u, t, j])
                     read = target.adc.step_levels * code - math.floor(leak + 0.5)
                     value = top * len(on) - read if tiles.bitline_inverted[t, j] else read
                     y[place.bitline_output[t, j]] += weight * driven[0][p][1] * value
-        if target.weights.encoding == "offset":
-            total = sum(codes[k] for k in place.wordline_input[t] if k >= 0)
-            y = [v - 2 ** (target.weights.bits - 1) * total for v in y]
+        total = sum(codes[k] for k in place.wordline_input[t] if k >= 0)
+        y = [v - place.encoding.offset * total for v in y]
     return y
 
 
 @given(
     st.integers(0, 999),
-    st.sampled_from(["offset", "differential"]),
+    st.sampled_from([offset_encoding(5, 2), differential_encoding(5, 2), Encoding(digits=(16, 4, -16, 1, 16), offset=9)]),
     st.sampled_from(["twos_complement", "sign_magnitude"]),
     st.sampled_from([1, 4, 6]),
     st.sampled_from([1.0, 1.5]),
@@ -109,16 +106,15 @@ def test_the_reference_reads_as_plain_loops_do(seed, encoding, coding, active, s
         "ideal128x128",
         crossbar={"rows": ROWS, "cols": COLS, "active_rows": active},
         cell={"g_lrs_siemens": 1e-4, "g_hrs_siemens": 1.3e-5},
-        weights={"bits": 5, "encoding": encoding},
         input={"bits": 4, "coding": coding},
         adc={"bits": 4, "step_levels": step},
     )
     rng = np.random.default_rng(seed)
-    tiles = layer(rng, target)
+    tiles = layer(rng, encoding, target)
     cells = tiles.levels + rng.integers(-900, 900, tiles.levels.shape) / 1024 if analog else tiles.levels
     chosen = Chosen(seed, 2, 8, 6, noisy, flips)
     codes = rng.integers(-7, 8, (2, INPUTS))
-    found = matmul_codes(codes, cells, tiles, target, INPUTS, OUTPUTS, reading=chosen)  # type: ignore[arg-type]
+    found = matmul_codes(codes, cells, tiles, target, OUTPUTS, reading=chosen)  # type: ignore[arg-type]
     for row, y in zip(codes.tolist(), found, strict=True):
         np.testing.assert_allclose(y, by_hand(row, cells, tiles, target, chosen), rtol=1e-12, atol=1e-9)
 
@@ -133,18 +129,18 @@ def test_the_reference_reads_as_plain_loops_do(seed, encoding, coding, active, s
 )
 def test_flipped_activations(bit: int, codes: list[int], expected: list[int]) -> None:
     """One bit of two's complement; -128 cannot be driven."""
-    always = Devices(activation_flip=1.0, activation_flip_bit=bit)
+    always = Physics(activation_flip=1.0, activation_flip_bit=bit)
     assert flipped_activations(np.array([codes]), always, 3, 0, 8).tolist() == [expected]
 
 
 def test_draws_belong_to_their_read_and_their_row() -> None:
     """Another plane, unit, tile or row is another draw; the same row draws the same wherever it is in a batch."""
-    reading = reading_of(Devices(noise=1.0, code_flip=0.5), 3, 5, 4, 32)
+    reading = reading_of(Physics(noise=1.0, code_flip=0.5), 3, np.arange(5, 9, dtype=np.int32), 32)
     assert isinstance(reading, Reading)
     cols, pop = np.arange(32), np.ones((2, 1), np.int64)
 
     def noise(digests: list[int], plane: int, unit: int, tile: int) -> np.ndarray:
-        return reading.noise_levels(digests, plane, 8, unit, tile, cols, pop)[-1]
+        return reading.noise_levels(Where(digests, plane, 8, unit, tile, cols), pop)[-1]
 
     draws = [noise([1, 7], *where) for where in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))] + [noise([1, 8], 0, 0, 0)]
     for i, a in enumerate(draws):
@@ -153,9 +149,11 @@ def test_draws_belong_to_their_read_and_their_row() -> None:
 
 
 def test_flipped_codes_differ_by_one_bit() -> None:
-    reading = reading_of(Devices(code_flip=0.25), 3, 5, 1, 512)
+    reading = reading_of(Physics(code_flip=0.25), 3, np.array([5], np.int32), 512)
     assert isinstance(reading, Reading)
     codes = np.random.default_rng(0).integers(0, 64, (50, 512)).astype(np.float64)
-    changed = reading.flipped(codes, list(range(50)), 2, 8, 0, 0, np.arange(512), 6).astype(int) ^ codes.astype(int)
+    changed = reading.flipped(codes, Where(list(range(50)), 2, 8, 0, 0, np.arange(512)), 6).astype(int) ^ codes.astype(
+        int
+    )
     assert np.isin(changed, [0, *(1 << np.arange(6))]).all()
     assert (changed != 0).mean() == pytest.approx(0.25, abs=0.02)

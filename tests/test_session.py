@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from small_models import changed_target, save_model
 
 import runtime
-from rcompile import compile_model
+from rcompile import CompileOptions, compile_model
+from rcompile.bundle.check import check
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
 from runtime.ort.library import PROVIDER, device
@@ -112,7 +113,7 @@ def test_linears_in_a_row(bias: bool, tmp_path: Path) -> None:
         save_model(tmp_path / "m.onnx", nodes, constants, *shapes), "reram128x128", tmp_path / "bundle"
     ).manifest
     assert [len(layer.nodes) for layer in manifest.layers] == [2, 1]
-    assert not [problem for _, found in Bundle.open(tmp_path / "bundle").check() for problem in found]
+    assert not [problem for _, found in check(Bundle.open(tmp_path / "bundle")) for problem in found]
     x = rng.normal(0, 1, (5, 16)).astype(np.float32)
     wanted = x
     for i, weight in enumerate(("a.weight", "b.weight", "a.weight")):
@@ -136,7 +137,7 @@ def test_half_precision_with_names_that_clash(tmp_path: Path) -> None:
     shapes = ({"x": (TensorProto.FLOAT16, ["n", 16])}, {"y": (TensorProto.FLOAT16, ["n", 16])})
     source = save_model(tmp_path / "m.onnx", nodes, constants, *shapes)
     compile_model(source, "reram128x128", tmp_path / "bundle")
-    assert not [problem for _, found in Bundle.open(tmp_path / "bundle").check() for problem in found]
+    assert not [problem for _, found in check(Bundle.open(tmp_path / "bundle")) for problem in found]
     x = rng.normal(0, 1, (5, 16)).astype(np.float16)
     (wanted,) = ort.InferenceSession(str(source)).run(None, {"x": x})
     (found,) = runtime.load(tmp_path / "bundle").run(None, {"x": x})
@@ -392,7 +393,7 @@ def test_the_provider_itself_refuses_damaged_packed_cells(cell_bits: int, linear
     from safetensors.numpy import load_file, save_file
 
     target = changed_target("ideal128x128", crossbar={"cols": 33}, cell={"bits": cell_bits})
-    compile_model(linear_onnx, target, tmp_path / "bundle", pack_cells=True)
+    compile_model(linear_onnx, target, tmp_path / "bundle", CompileOptions(pack_cells=True))
     path = tmp_path / "bundle" / "tiles" / "proj.safetensors"
     tensors = {k: v.copy() for k, v in load_file(path).items()}
     damage, message = HOSTILE_PACKED[cell_bits]
@@ -438,7 +439,7 @@ def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
 
 def test_the_provider_itself_refuses_cells_that_are_packed_otherwise(linear_onnx: Path, tmp_path: Path) -> None:
     target = changed_target("ideal128x128", cell={"bits": 4})
-    compile_model(linear_onnx, target, tmp_path / "bundle", pack_cells=True)
+    compile_model(linear_onnx, target, tmp_path / "bundle", CompileOptions(pack_cells=True))
     set_attribute(tmp_path / "bundle", "cell_bits", 2)
     with pytest.raises(Exception, match="stored_bits is 4, neither 8 nor 2, as cells of 2 bits are packed"):
         plain_session(tmp_path / "bundle")

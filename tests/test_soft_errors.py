@@ -11,7 +11,7 @@ import runtime
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
-from rcompile.hardware.effects import Effects, SoftErrors
+from rcompile.hardware.effects.table import Effects, SoftErrors
 from rcompile.onnx_in.read import OWN_PREFIX
 from runtime.ort.soft_errors import NumberErrors, flipped, flipped_numbers, number_errors
 

@@ -99,6 +99,36 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(
     assert all(torch.equal(whole[k], broken[k]) for k in whole)
 
 
+@pytest.mark.parametrize(
+    ("at", "options", "said"),
+    [
+        (2, (), "nothing was left behind"),
+        (5, (), "checkpoint.pt' is kept: the same command goes on from it"),
+        (5, ("--force",), "goes on from it, without --force"),
+    ],
+)
+def test_an_interrupted_run_says_what_it_leaves(
+    at: int,
+    options: tuple[str, ...],
+    said: str,
+    model: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def killed(self: trainer_module.Trainer) -> None:
+        if self.step == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer_module.Trainer, "_train_step", killed)
+    monkeypatch.setattr("rcompile.train.trainer.Recipe", lambda **given: dataclasses.replace(RECIPE))
+    monkeypatch.setattr("rcompile.hardware.target_file.load_target", lambda name: TARGET)
+    command = ["train", model, "--task", "sst2", "--data", data, "--target", "tiny", "-o", tmp_path / "out", *options]
+    result = CliRunner().invoke(main, list(map(str, command)))
+    assert (result.exit_code, result.stderr.startswith("interrupted; ")) == (130, True), result.stderr
+    assert said in result.stderr
+
+
 def test_force_replaces_runs_of_ours_only(model: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").write_text("all of it")
@@ -199,7 +229,7 @@ def test_bad_input_is_refused(model: Path, data: Path, tmp_path: Path) -> None:
         (UsageError, "--keep is 1.5", str(model), SST2, dataclasses.replace(RECIPE, keep=1.5)),
         (UsageError, "--seed is -1", str(model), SST2, dataclasses.replace(RECIPE, seed=-1)),
         (UsageError, "--fault-rate is for", str(model), SST2, dataclasses.replace(RECIPE, keep=1, fault_rate=0.1)),
-        (BadInputError, "cannot load", str(tmp_path / "nothing"), SST2, RECIPE),
+        (BadInputError, "no such directory", str(tmp_path / "nothing"), SST2, RECIPE),
     ]
     for error, message, source, task, recipe in cases:
         with pytest.raises(error, match=message):

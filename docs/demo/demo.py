@@ -17,7 +17,7 @@ from pathlib import Path
 from rcompile import RcompileError, compile_model
 from rcompile.bundle.manifest import LedgerRow
 from rcompile.cli.show import to_json
-from rcompile.protection.protect import Guard
+from rcompile.options import CompileOptions
 from rcompile.vocabulary import Scheme
 from runtime import Die, evaluate
 from runtime.scoring.evaluation import Evaluation
@@ -45,8 +45,8 @@ def compile_all(out: Path) -> dict[Scheme, LedgerRow]:
     totals = {}
     for scheme in SCHEMES:
         (die,) = dies(GUARDED_SHARE)[:1]
-        guard = Guard() if scheme == "none" else Guard(scheme, sa0=die.sa0, sa1=die.sa1)
-        compiled = compile_model(HERE / "sst2-minilm.onnx", TARGET, out / scheme, guard=guard, force=True)
+        options = CompileOptions() if scheme == "none" else CompileOptions(protect=scheme, sa0=die.sa0, sa1=die.sa1)
+        compiled = compile_model(HERE / "sst2-minilm.onnx", TARGET, out / scheme, options, force=True)
         assert compiled.manifest is not None
         totals[scheme] = compiled.manifest.total()
     return totals

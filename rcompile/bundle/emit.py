@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from safetensors.numpy import save
 
-from rcompile.bundle.host_graph import MappedLayer, tensor_spans
+from rcompile.bundle.host_graph import MappedLayer, NodeFormat, rewrite_host, tensor_spans
 from rcompile.bundle.manifest import (
     MANIFEST,
     MODEL,
@@ -22,68 +22,128 @@ from rcompile.bundle.manifest import (
     LedgerRow,
     Manifest,
     NodeEntry,
-    Options,
     ProtectionEntry,
     Source,
     TensorEntry,
     Tool,
     UnmappedEntry,
 )
-from rcompile.bundle.work import LayerSummary, LayerWork, summarize
 from rcompile.canonical import file_sha256, files_sha256
 from rcompile.errors import BadInputError
 from rcompile.hardware.target import Target
-from rcompile.layout.compact import Kept
-from rcompile.layout.normal_form import Placement
+from rcompile.layout.normal_form import F32
 from rcompile.layout.packing import pack
 from rcompile.layout.place import plain_crossbars
+from rcompile.layout.steps import Encoded, LayerSummary, summarize
 from rcompile.onnx_in.linears import Linear, Unmapped
-from rcompile.onnx_in.read import external_files
+from rcompile.onnx_in.read import external_files, opset_version
 from rcompile.onnx_in.text import TOKENIZER
+from rcompile.options import CompileOptions
 from rcompile.protection.protect import Protection
 from rcompile.version import full_version
+from rcompile.vocabulary import InputScale
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked of a compile."""
+
+    source: Path
+    target: Target
+    options: CompileOptions
+    input_scale: InputScale
+    calibration_sha256: str | None
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits that a cell takes in a tile file."""
+        return self.target.stored_bits(self.options.pack_cells)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What was found out before any layer is written. input_scales: by node, none if they are dynamic."""
+
+    input_scales: Mapping[str, float]
+    protection: Protection
+    unmapped: tuple[Unmapped, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """The layers of a bundle, written: for the host graph, the manifest and the report."""
+    """A bundle, written."""
 
-    mapped: tuple[MappedLayer, ...]
-    entries: tuple[LayerEntry, ...]
-    ledger: tuple[LedgerRow, ...]
     summaries: tuple[LayerSummary, ...]
+    manifest: Manifest
 
 
-def write_layers(
-    bundle: Path, works: Iterable[LayerWork], input_scales: dict[str, float], target: Target, options: Options
-) -> Written:
-    """Write tiles/<layer>.safetensors for each layer, one at a time."""
-    stored_bits = target.stored_bits(options.pack_cells)
-    rows: list[tuple[MappedLayer, LayerEntry, LedgerRow, LayerSummary]] = []
+def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encoded], findings: Findings) -> Written:
+    """Write every file of a bundle, the layers one at a time as they come, the manifest last. `graph` is spent afterwards."""
+    mapped, ledger, summaries = [], [], []
     first_tile = 0
-    for work in works:
-        assert work.placement is not None and work.kept is not None
-        scales = tuple(input_scales.get(use.name) for use in work.linear.uses)
-        layer = _write_layer(bundle, work, stored_bits, first_tile, scales)
-        rows.append(
-            (
-                layer,
-                _layer_entry(layer, work),
-                _ledger_row(work.linear, work.kept, work.placement, target),
-                summarize(work),
-            )
-        )
-        first_tile += work.placement.tiles
-    return Written(*map(tuple, zip(*rows, strict=True)))
+    for encoded in layers:
+        mapped.append(_write_layer(folder, encoded, job.stored_bits, first_tile, findings.input_scales))
+        ledger.append(_ledger_row(encoded, job.target))
+        summaries.append(summarize(encoded))
+        first_tile += encoded.tiles.placement.tiles
+    opset = opset_version(graph)
+    stored = _copy_source(job.source, graph, folder) if job.options.keep_source else None
+    tokenizer = _copy_tokenizer(job.source, folder)
+    node_format = NodeFormat(job.target, job.stored_bits, findings.protection.combiner)
+    ir.save(rewrite_host(graph, mapped, node_format, folder), folder / MODEL)
+    files = _digests(folder)
+    digest = files[stored].sha256 if stored else file_sha256(job.source)
+    manifest = Manifest(
+        tool=Tool(version=full_version()),
+        target=job.target,
+        target_sha256=job.target.sha256,
+        source=Source(name=job.source.name, sha256=digest, opset=opset, model=stored, tokenizer=tokenizer),
+        options=job.options,
+        input_scale=job.input_scale,
+        calibration_sha256=job.calibration_sha256,
+        combiner=findings.protection.combiner,
+        stored_bits=job.stored_bits,
+        protection=_protection_entry(findings.protection),
+        ledger=tuple(ledger),
+        layers=tuple(layer.entry for layer in mapped),
+        unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in findings.unmapped),
+        files=files,
+    )
+    (folder / MANIFEST).write_text(manifest.text(), encoding="utf-8", newline="\n")
+    return Written(tuple(summaries), manifest)
 
 
 def _write_layer(
-    bundle: Path, work: LayerWork, stored_bits: int, first_tile: int, input_scales: tuple[float | None, ...]
+    folder: Path, encoded: Encoded, stored_bits: int, first_tile: int, input_scales: Mapping[str, float]
 ) -> MappedLayer:
-    """The normal form, weight_scale, and the distinct biases of the nodes that use the layer."""
-    linear = work.linear
-    assert work.tiles is not None and work.quantized is not None
-    biases: dict[str, np.ndarray] = {}
+    """Write tiles/<layer>.safetensors: the normal form, weight_scale, and the distinct biases of the nodes that use the layer."""
+    linear, quantized = encoded.planned.linear, encoded.planned.quantized
+    biases, names = _distinct_biases(linear)
+    file = f"tiles/{linear.name}.safetensors"
+    tensors = {**encoded.tiles.tensors(), "levels": pack(encoded.tiles.levels, stored_bits)}
+    (folder / file).write_bytes(save({**tensors, "weight_scale": quantized.weight_scale, **biases}))
+    spans = tensor_spans(folder / file)
+    entry = LayerEntry(
+        name=linear.name,
+        file=file,
+        inputs=linear.inputs,
+        outputs=linear.outputs,
+        encoding=encoded.tiles.placement.encoding,
+        first_tile=first_tile,
+        tiles=encoded.tiles.placement.tiles,
+        nodes=tuple(
+            NodeEntry(name=use.name, bias=bias, input_scale=input_scales.get(use.name))
+            for use, bias in zip(linear.uses, names, strict=True)
+        ),
+        tensors={name: TensorEntry(dtype=span.dtype, shape=span.shape) for name, span in spans.items()},  # type: ignore[arg-type]
+        codes_sha256=hashlib.sha256(quantized.codes.tobytes()).hexdigest(),
+    )
+    return MappedLayer(linear, entry, spans)
+
+
+def _distinct_biases(linear: Linear) -> tuple[dict[str, F32], list[str]]:
+    """The biases of a linear's nodes by the name of their tensor, and the name for each node."""
+    biases: dict[str, F32] = {}
     names = []
     for use in linear.uses:
         values = np.zeros(linear.outputs, np.float32) if use.bias is None else use.bias
@@ -94,48 +154,25 @@ def _write_layer(
         name = next((n for n, known in biases.items() if np.array_equal(known, values)), f"bias.{len(biases)}")
         biases[name] = values
         names.append(name)
-    file = f"tiles/{linear.name}.safetensors"
-    tensors = {**work.tiles.tensors(), "levels": pack(work.tiles.levels, stored_bits)}
-    (bundle / file).write_bytes(save({**tensors, "weight_scale": work.quantized.weight_scale, **biases}))
-    return MappedLayer(linear, file, first_tile, tensor_spans(bundle / file), tuple(names), input_scales)
+    return biases, names
 
 
-def _layer_entry(layer: MappedLayer, work: LayerWork) -> LayerEntry:
-    assert work.placement is not None and work.quantized is not None
-    nodes = zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True)
-    return LayerEntry(
-        name=layer.linear.name,
-        file=layer.file,
-        inputs=layer.linear.inputs,
-        outputs=layer.linear.outputs,
-        first_tile=layer.first_tile,
-        tiles=work.placement.tiles,
-        nodes=tuple(NodeEntry(name=use.name, bias=bias, input_scale=scale) for use, bias, scale in nodes),
-        tensors={name: TensorEntry(dtype=span.dtype, shape=span.shape) for name, span in layer.tensors.items()},  # type: ignore[arg-type]
-        codes_sha256=hashlib.sha256(work.quantized.codes.tobytes()).hexdigest(),
-    )
-
-
-def _ledger_row(linear: Linear, kept: Kept, placement: Placement, target: Target) -> LedgerRow:
+def _ledger_row(encoded: Encoded, target: Target) -> LedgerRow:
+    linear, lines, placement = encoded.planned.linear, encoded.planned.lines, encoded.tiles.placement
     width = target.bitlines_per_output
     return LedgerRow(
         layer=linear.name,
         crossbars_dense=plain_crossbars(linear.inputs, linear.outputs, target),
-        crossbars_pruned=plain_crossbars(len(kept.inputs), len(kept.outputs), target),
+        crossbars_pruned=plain_crossbars(len(lines.inputs), len(lines.outputs), target),
         crossbars=placement.tiles,
         cells_dense=linear.inputs * linear.outputs * width,
-        cells_pruned=len(kept.inputs) * len(kept.outputs) * width,
+        cells_pruned=len(lines.inputs) * len(lines.outputs) * width,
         cells_used=placement.cells_used,
         cells=placement.tiles * target.crossbar.rows * target.crossbar.cols,
     )
 
 
-def write_host(bundle: Path, model: ir.Model) -> None:
-    """Write model.onnx; its constants already lie in the bundle's files."""
-    ir.save(model, bundle / MODEL)
-
-
-def copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
+def _copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
     """Copy the source model and its external data into source/; the path of the copy inside the bundle."""
     folder = (bundle / "source").resolve()
     for name in [source.name, *external_files(model)]:
@@ -158,6 +195,15 @@ def _copy_tokenizer(source: Path, bundle: Path) -> str | None:
     return TOKENIZER
 
 
+def _digests(folder: Path) -> dict[str, FileEntry]:
+    """Every file that lies in the folder."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(sha256=digest, bytes=path.stat().st_size)
+        for path, digest in zip(paths, files_sha256(paths), strict=True)
+    }
+
+
 def _protection_entry(protected: Protection) -> ProtectionEntry | None:
     if not protected.replicas:
         return None
@@ -166,42 +212,6 @@ def _protection_entry(protected: Protection) -> ProtectionEntry | None:
         copies, outputs = np.unique(replicas, axis=0, return_counts=True)
         pairs = zip(copies.tolist(), outputs.tolist(), strict=True)
         allocations[name] = tuple(AllocationEntry(copies=tuple(c), outputs=n) for c, n in pairs)
-    return ProtectionEntry(predicted_error=protected.predicted_error, allocations=allocations)
-
-
-def write_manifest(
-    bundle: Path,
-    target: Target,
-    source: Path,
-    opset: int,
-    kept: str | None,
-    options: Options,
-    passes: tuple[str, ...],
-    protected: Protection,
-    written: Written,
-    unmapped: tuple[Unmapped, ...],
-) -> Manifest:
-    """Write manifest.json, the last file of a bundle, with the digest of every other."""
-    tokenizer = _copy_tokenizer(source, bundle)
-    paths = sorted(p for p in bundle.rglob("*") if p.is_file())
-    files = {
-        path.relative_to(bundle).as_posix(): FileEntry(sha256=digest, bytes=path.stat().st_size)
-        for path, digest in zip(paths, files_sha256(paths), strict=True)
-    }
-    digest = files[kept].sha256 if kept else file_sha256(source)
-    manifest = Manifest(
-        tool=Tool(version=full_version()),
-        target=target,
-        target_sha256=target.sha256,
-        source=Source(name=source.name, sha256=digest, opset=opset, model=kept, tokenizer=tokenizer),
-        options=options,
-        passes=passes,
-        stored_bits=target.stored_bits(options.pack_cells),
-        protection=_protection_entry(protected),
-        ledger=written.ledger,
-        layers=written.entries,
-        unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in unmapped),
-        files=files,
+    return ProtectionEntry(
+        sa0=protected.sa0, sa1=protected.sa1, predicted_error=protected.predicted_error, allocations=allocations
     )
-    (bundle / MANIFEST).write_text(manifest.text(), encoding="utf-8", newline="\n")
-    return manifest

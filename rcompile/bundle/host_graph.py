@@ -5,29 +5,29 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
-from rcompile.bundle.manifest import Options
+from rcompile.bundle.manifest import LayerEntry, NodeEntry
 from rcompile.errors import BadInputError
 from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import MAPS
 from rcompile.onnx_in.linears import Linear, Use
 from rcompile.onnx_in.read import OWN_PREFIX, every_initializer, external_files
+from rcompile.vocabulary import Combiner
 
+Attribute = int | float | str | tuple[int, ...]
 DOMAIN = "ai.rcompile"
 OP_TYPE = "CrossbarMatMul"
 OP_VERSION = 1
 # Inputs of the node after x, in order; `bias` is per node.
 NODE_TENSORS = (
     "levels",
-    "wordline_input",
-    "bitline_output",
-    "bitline_slice",
-    "bitline_polarity",
-    "bitline_replica",
+    *MAPS,
     "bitline_inverted",
     "weight_scale",
 )
@@ -49,14 +49,44 @@ class TensorSpan:
 
 @dataclass(frozen=True, eq=False)
 class MappedLayer:
-    """A linear whose tiles are written: its file inside the bundle, the tensors there, and each node's bias and input scale."""
+    """A linear whose tiles are written: its entry in the manifest, and where the tensors of its file lie."""
 
     linear: Linear
-    file: str
-    first_tile: int
+    entry: LayerEntry
     tensors: dict[str, TensorSpan]
-    bias_names: tuple[str, ...]
-    input_scales: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class NodeFormat:
+    """What all crossbar nodes of a bundle have in common. stored_bits: that a cell takes in a tile file."""
+
+    target: Target
+    stored_bits: int
+    combiner: Combiner
+
+    def attributes(self, layer: LayerEntry, node: NodeEntry) -> dict[str, Attribute]:
+        """The attributes of a node, by name; docs/bundle.md lists them."""
+        target = self.target
+        return {
+            "layer": layer.name,
+            "inputs": layer.inputs,
+            "outputs": layer.outputs,
+            "digits": layer.encoding.digits,
+            "weight_offset": layer.encoding.offset,
+            "cell_bits": target.cell.bits,
+            "stored_bits": self.stored_bits,
+            "input_bits": target.input.bits,
+            "input_coding": target.input.coding,
+            "dac_bits": target.input.dac_bits,
+            "input_scale": node.input_scale or 0.0,
+            "active_rows": target.crossbar.active_rows,
+            "adc_bits": target.adc.bits,
+            # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
+            "adc_step_levels": repr(target.adc.step_levels),
+            "hrs_levels": repr(target.hrs_levels),
+            "combiner": self.combiner,
+            "likelier_level": target.likelier_level,
+        }
 
 
 def tensor_spans(path: Path) -> dict[str, TensorSpan]:
@@ -74,20 +104,14 @@ def tensor_spans(path: Path) -> dict[str, TensorSpan]:
     }
 
 
-def rewrite_host(
-    model: ir.Model, layers: tuple[MappedLayer, ...], target: Target, options: Options, bundle: Path
-) -> ir.Model:
+def rewrite_host(model: ir.Model, layers: Sequence[MappedLayer], node_format: NodeFormat, bundle: Path) -> ir.Model:
     """The host graph, its large constants moved to `bundle`/host.data. Changes `model`, which is spent afterwards."""
     graph = model.graph
     for layer in layers:
-        shared = {name: _initializer(graph, layer, name) for name in NODE_TENSORS}
-        biases = {name: _initializer(graph, layer, name) for name in dict.fromkeys(layer.bias_names)}
-        for use, bias, scale in zip(layer.linear.uses, layer.bias_names, layer.input_scales, strict=True):
-            linear = layer.linear
-            attributes = node_attributes(
-                linear.name, linear.inputs, linear.outputs, layer.first_tile, target, options, scale
-            )
-            _replace(graph, use, [*shared.values(), biases[bias]], attributes)
+        shared = [_initializer(graph, layer, name) for name in NODE_TENSORS]
+        biases = {name: _initializer(graph, layer, name) for name in dict.fromkeys(n.bias for n in layer.entry.nodes)}
+        for use, node in zip(layer.linear.uses, layer.entry.nodes, strict=True):
+            _replace(graph, use, [*shared, biases[node.bias]], node_format.attributes(layer.entry, node))
     model.opset_imports[DOMAIN] = OP_VERSION
     # Docstrings and metadata hold stack traces with absolute paths.
     for clean in (RemoveUnusedNodesPass(), RemoveUnusedOpsetsPass(), ClearMetadataAndDocStringPass()):
@@ -102,46 +126,13 @@ def _initializer(graph: ir.Graph, layer: MappedLayer, name: str) -> ir.Value:
     span = layer.tensors[name]
     shape = ir.Shape(span.shape)
     full = f"{OWN_PREFIX}{layer.linear.name}/{name}"
-    tensor = ir.ExternalTensor(layer.file, span.offset, span.length, DTYPES[span.dtype], shape=shape, name=full)
+    tensor = ir.ExternalTensor(layer.entry.file, span.offset, span.length, DTYPES[span.dtype], shape=shape, name=full)
     value = ir.Value(name=full, shape=shape, type=ir.TensorType(DTYPES[span.dtype]), const_value=tensor)
     graph.register_initializer(value)
     return value
 
 
-def node_attributes(
-    layer: str,
-    inputs: int,
-    outputs: int,
-    first_tile: int,
-    target: Target,
-    options: Options,
-    input_scale: float | None,
-) -> dict[str, int | float | str]:
-    """The attributes of a node, by name."""
-    return {
-        "layer": layer,
-        "inputs": inputs,
-        "outputs": outputs,
-        "first_tile": first_tile,
-        "weight_bits": target.weights.bits,
-        "cell_bits": target.cell.bits,
-        "stored_bits": target.stored_bits(options.pack_cells),
-        "encoding": target.weights.encoding,
-        "input_bits": target.input.bits,
-        "input_coding": target.input.coding,
-        "dac_bits": target.input.dac_bits,
-        "input_scale": input_scale or 0.0,
-        "active_rows": target.crossbar.active_rows,
-        "adc_bits": target.adc.bits,
-        # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
-        "adc_step_levels": repr(target.adc.step_levels),
-        "hrs_levels": repr(target.hrs_levels),
-        "combiner": options.combiner,
-        "likelier_level": target.likelier_level,
-    }
-
-
-def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: dict[str, int | float | str]) -> None:
+def _replace(graph: ir.Graph, use: Use, constants: list[ir.Value], attributes: dict[str, Attribute]) -> None:
     """Put the crossbar node in the place of the product and of the bias Add that it absorbs."""
     new: list[ir.Node] = []
     x = use.x

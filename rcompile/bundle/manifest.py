@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rcompile.canonical import canonical_json
-from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.errors import BadInputError, UnsupportedError, UsageError
+from rcompile.hardware.changes import contradictions
+from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
-from rcompile.hardware.target_file import CONSTRAINTS
-from rcompile.vocabulary import Combiner, InputScale, Scheme
+from rcompile.options import CompileOptions
+from rcompile.vocabulary import Combiner, InputScale
 
 FORMAT_VERSION: Literal[1] = 1
 # Names of the files in a bundle.
@@ -64,26 +66,6 @@ class Source(_Part):
     )
 
 
-class Options(_Part):
-    """What was asked for, beyond model and target."""
-
-    input_scale: InputScale
-    calibration_sha256: Sha256 | None
-    keep_on_host: tuple[str, ...]
-    protect: Scheme = Field(default="none", description="how faults are guarded against")
-    combiner: Combiner = Field(
-        default="none", description="how replicas are combined; `rcompile evaluate --combiner` may choose another"
-    )
-    guard_sa0: float | None = Field(
-        default=None, ge=0, le=1, description="the SA0 rate that replicas were allocated for"
-    )
-    guard_sa1: float | None = Field(
-        default=None, ge=0, le=1, description="the SA1 rate that replicas were allocated for"
-    )
-    allow_extra_crossbars: bool = False
-    pack_cells: bool = Field(default=False, description="whether the tile files hold several cells in a byte")
-
-
 class NodeEntry(_Part):
     """One CrossbarMatMul node of the host graph."""
 
@@ -106,6 +88,7 @@ class LayerEntry(_Part):
     file: BundlePath
     inputs: Positive
     outputs: Positive
+    encoding: Encoding = Field(description="the digits of its weights, to which bitline_digit points")
     first_tile: Count = Field(description="bundle-wide number of the layer's first tile")
     tiles: Positive
     nodes: Annotated[tuple[NodeEntry, ...], Field(min_length=1)]
@@ -135,7 +118,7 @@ class LedgerRow(_Part):
 
 
 class AllocationEntry(_Part):
-    """Outputs of a layer that hold their slices in so many copies each, lowest slice first; 0: the slice is given up."""
+    """Outputs of a layer that hold their digits in so many copies each, in the encoding's order; 0: the digit is given up."""
 
     copies: tuple[Count, ...]
     outputs: Positive
@@ -144,6 +127,8 @@ class AllocationEntry(_Part):
 class ProtectionEntry(_Part):
     """What protection decided."""
 
+    sa0: float | None = Field(ge=0, le=1, description="the SA0 rate that replicas were allocated for")
+    sa1: float | None = Field(ge=0, le=1, description="the SA1 rate that replicas were allocated for")
     predicted_error: float | None = Field(
         description="relative squared error of an output at the guarded rates, mean over layers"
     )
@@ -158,8 +143,16 @@ class Manifest(_Part):
     target: Target
     target_sha256: Sha256
     source: Source
-    options: Options
-    passes: tuple[str, ...]
+    options: CompileOptions
+    input_scale: InputScale = Field(
+        description="whether inputs are scaled row by row at run time, or by calibrated constants"
+    )
+    calibration_sha256: Sha256 | None = Field(
+        default=None, description="digest of the samples that calibrated the scales"
+    )
+    combiner: Combiner = Field(
+        default="none", description="how replicas are combined; `rcompile evaluate --combiner` may choose another"
+    )
     stored_bits: Positive = Field(default=8, description="bits that a cell takes in `levels`: 8, or packed 1, 2 or 4")
     protection: ProtectionEntry | None = None
     ledger: Annotated[tuple[LedgerRow, ...], Field(min_length=1)]
@@ -171,10 +164,18 @@ class Manifest(_Part):
     @classmethod
     def _sound(cls, target: Target) -> Target:
         """A target in a manifest must keep what a target file must."""
-        for constraint in CONSTRAINTS:
-            if constraint(target):
-                raise ValueError(constraint.__doc__)
+        if wrong := contradictions(target):
+            raise ValueError("; ".join(f"{p.key}: {p.message}" for p in wrong))
         return target
+
+    @field_validator("options")
+    @classmethod
+    def _meaningful(cls, options: CompileOptions) -> CompileOptions:
+        try:
+            options.check()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return options
 
     @model_validator(mode="after")
     def _stored_as_asked(self) -> Manifest:
@@ -214,6 +215,12 @@ def read_manifest(folder: Path) -> Manifest:
     Raises BadInputError with every error at once if it is missing or wrong, UnsupportedError if a newer format wrote it.
     """
     path = folder / MANIFEST
+    if folder.suffix == ".onnx" and not folder.is_dir():
+        raise BadInputError(
+            f"'{folder}' is a model, not a bundle: compile it first, `rcompile {folder} --target NAME`, then give '{folder.stem}.bundle'."
+        )
+    if folder.is_file():
+        raise BadInputError(f"'{folder}' is a file; a bundle is the directory that `rcompile MODEL.onnx` wrote.")
     if not folder.is_dir():
         raise BadInputError(
             f"no bundle at '{folder}': no such directory. `rcompile MODEL.onnx --target NAME -o {folder}` makes one."

@@ -1,30 +1,35 @@
-"""The command that scores a bundle, `rcompile evaluate`. No logic, as in cli.py."""
+"""The command that scores a bundle, `rcompile evaluate`. No logic, as in main.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rcompile.cli.terminal import JSON, PATH, SEEDS, TASK, THREADS, data_option, progress_bar, stdout_console
+from rcompile.cli.arguments import DIRECTORY, PATH, RATE, SEEDS, complete_effect
+from rcompile.cli.terminal import JSON, TASK, THREADS, data_option, progress_bar, stdout_console
+from rcompile.vocabulary import Combiner, words
+
+if TYPE_CHECKING:
+    from runtime.die.dies import Rate
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@click.argument("bundle", type=DIRECTORY)
 @TASK
 @data_option("validation")
 @click.option(
     "--sa0",
-    type=float,
+    type=RATE,
     metavar="RATE",
-    help="Share of cells stuck at level 0.  [default: 0 if --sa1 or --effect is given, else the target's]",
+    help="Share of cells stuck at level 0, or `target`: the target's own.  [default: 0 if --sa1 or --effect is given]",
 )
 @click.option(
     "--sa1",
-    type=float,
+    type=RATE,
     metavar="RATE",
-    help="Share of cells stuck at the top level.  [default: 0 if --sa0 or --effect is given, else the target's]",
+    help="Share of cells stuck at the top level, or `target`: the target's own.  [default: 0 if --sa0 or --effect is given]",
 )
 @click.option(
     "--die",
@@ -32,7 +37,7 @@ from rcompile.cli.terminal import JSON, PATH, SEEDS, TASK, THREADS, data_option,
     multiple=True,
     type=SEEDS,
     metavar="SEEDS",
-    help="Virtual dies: a seed, or several as 1,2 or 1-10. Repeatable.  [default: 0 if a rate or an effect is given, else none]",
+    help="Virtual dies with these faults: a seed, or several as 1,2 or 1-10. Repeatable.  [default: 0 if a rate or an effect is given, else none]",
 )
 @click.option(
     "--fault-map",
@@ -47,11 +52,12 @@ from rcompile.cli.terminal import JSON, PATH, SEEDS, TASK, THREADS, data_option,
     "changes",
     multiple=True,
     metavar="NAME[.KEY=VALUE]",
+    shell_complete=complete_effect,
     help="Turn an effect of the dies on, or change it: drift, drift.time_second=1e6, ...; none: off. Repeatable. `rcompile targets effects` lists them.  [default: the target's]",
 )
 @click.option(
     "--combiner",
-    type=click.Choice(["none", "cell", "median", "mean", "select"]),
+    type=click.Choice(words(Combiner)),
     help="Combine replicas so.  [default: as compiled]",
 )
 @click.option("--int8", is_flag=True, help="Also score the source quantized to int8 by ONNX Runtime.")
@@ -63,8 +69,8 @@ def evaluate(
     bundle: Path,
     task: str,
     data: Path | None,
-    sa0: float | None,
-    sa1: float | None,
+    sa0: Rate | None,
+    sa1: Rate | None,
     seeds: tuple[tuple[int, ...], ...],
     maps: tuple[Path, ...],
     changes: tuple[str, ...],
@@ -75,11 +81,16 @@ def evaluate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Score BUNDLE on a GLUE task: source in fp32, crossbars clean, and on each die."""
+    """Score BUNDLE on a GLUE task: in fp32, clean, and on each die.
+
+    \b
+    rcompile evaluate bert.bundle --task sst2 --die 1-10 --sa0 0.001 --sa1 0.01
+    rcompile evaluate bert.bundle --task sst2 --die 1 --effect drift
+    """  # noqa: D301
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
     from rcompile.cli.show_evaluation import print_evaluation
-    from rcompile.hardware.effect_rules import with_effects
+    from rcompile.hardware.changes import with_effects
     from runtime.die.dies import chosen_dies
     from runtime.scoring.evaluation import evaluate as run
 

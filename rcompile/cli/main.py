@@ -9,44 +9,79 @@ from typing import Any
 
 import click
 
+from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, TARGET, complete_key
+from rcompile.cli.commands import FAILED, Commands
 from rcompile.cli.evaluate import evaluate
+from rcompile.cli.images import images
 from rcompile.cli.targets import targets
-from rcompile.cli.terminal import FAILED, JSON, PATH, QUIET, Commands, force_option, progress_bar, stdout_console
+from rcompile.cli.terminal import JSON, QUIET, force_option, progress_bar, stdout_console
 from rcompile.cli.train import prune, train
-from rcompile.version import full_version
+from rcompile.vocabulary import Exporter, Scheme, Stage, VotingCombiner, words
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from rcompile.version import full_version  # asks git in a checkout
+
+        click.echo(f"rcompile {full_version()}")
+        ctx.exit()
+
+
+# \b: click keeps the lines as they are.
+EPILOG = """
+\b
+Exit codes:
+  0    ok
+  1    `check` or `diff` found something
+  2    usage: an option or a name (target, task, layer, ...) that there is not
+  3    bad input: a file that cannot be used
+  4    unsupported: sound, but not for this tool or this target
+  70   a bug in rcompile
+  130  interrupted
+
+With --json stdout is one JSON document, also of an error:
+{"error": {"kind": ..., "message": ..., "exit_code": ...}}, where the kind is usage, bad_input, unsupported, internal or interrupted.
+"""
 
 
 @click.group(
-    cls=Commands,
-    default="compile",
-    default_if_no_args=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@click.version_option(full_version(), prog_name="rcompile")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(debug: bool) -> None:
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and the commit that it was built from.",
+)
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error; goes anywhere.")
+def main() -> None:
     """Compile BERT-family ONNX models for ReRAM crossbars, and verify them under stuck-at faults.
 
     \b
-    rcompile bert.onnx --target reram128x128        compile (short for `rcompile compile ...`)
-    rcompile evaluate bert.bundle --task sst2       score it in ONNX Runtime
-    \b
-    Exit codes: 0 ok, 1 a check failed, 2 usage, 3 bad input, 4 unsupported.
+    rcompile bert.onnx --target reram128x128     compile: writes bert.bundle/
+    rcompile evaluate bert.bundle --task sst2    score it in ONNX Runtime
+    rcompile help evaluate                       every command has --help
     """  # noqa: D301
     # A pipe that closes early (`| head`) is no error.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
-@main.command()
-@click.argument("model", type=PATH)
+@click.command()
+@click.argument("model", type=MODEL)
 @click.option(
-    "--target", required=True, metavar="NAME|FILE", help="Target name (`rcompile targets list`), or a TOML file."
+    "--target",
+    required=True,
+    type=TARGET,
+    help="Target name (`rcompile targets list`), or a TOML file.",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete_key,
     help="Change a key of the target: adc.bits=7, crossbar.active_rows=16, ... (`rcompile targets show`). Repeatable.",
 )
 @click.option(
@@ -68,18 +103,23 @@ def main(debug: bool) -> None:
     "--keep-on-host", multiple=True, metavar="GLOB", help="Leave layers whose name matches on the CPU. Repeatable."
 )
 @click.option(
-    "--no-source", is_flag=True, help="Leave the source model out of the bundle; `evaluate` then has no fp32 score."
+    "--no-source",
+    "keep_source",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave the source model out of the bundle; `evaluate` then has no fp32 score.",
 )
 @click.option(
     "--protect",
-    type=click.Choice(["none", "paper", "auto"]),
+    type=click.Choice(words(Scheme)),
     default="none",
     show_default=True,
     help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error.",
 )
 @click.option(
     "--combiner",
-    type=click.Choice(["cell", "median", "mean", "select"]),
+    type=click.Choice(words(VotingCombiner)),
     help="How replicas are combined.  [default: of those that the target has, the best predicted]",
 )
 @click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
@@ -88,12 +128,7 @@ def main(debug: bool) -> None:
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
-@click.option(
-    "--stop-after",
-    metavar="STAGE",
-    type=click.Choice(["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]),
-    help="Stop after read, find, quantize, compact, protect, tile, encode or emit; only emit writes.",
-)
+@click.option("--stop-after", type=click.Choice(words(Stage)), help="Stop after this stage; only emit writes.")
 @JSON
 @click.option("-v", "--verbose", is_flag=True, help="List every layer, and what stays on the host.")
 @QUIET
@@ -103,52 +138,39 @@ def compile(
     changes: tuple[str, ...],
     out: Path | None,
     samples: Path | None,
-    keep_on_host: tuple[str, ...],
-    no_source: bool,
-    protect: Any,
-    combiner: Any,
-    sa0: float | None,
-    sa1: float | None,
-    allow_extra_crossbars: bool,
-    pack_cells: bool,
     force: bool,
     dry_run: bool,
     stop_after: Any,
     as_json: bool,
     verbose: bool,
     quiet: bool,
+    **asked: Any,
 ) -> None:
     """Compile MODEL (ONNX) into a bundle of conductance images."""
     from rcompile.cli import show
     from rcompile.hardware.target_file import load_target
-    from rcompile.pipeline import compile_model
-    from rcompile.protection.protect import Guard
+    from rcompile.options import CompileOptions
+    from rcompile.pipeline import compile_model, rehearse
 
     if dry_run and stop_after:
         raise click.UsageError("--dry-run is --stop-after encode: give one of them.")
+    options = CompileOptions(**asked)
+    hardware = load_target(target, changes)
     with progress_bar(quiet) as progress:
-        stop: Any = stop_after or ("encode" if dry_run else "emit")
-        result = compile_model(
-            model,
-            load_target(target, changes),
-            out,
-            calibrate_with=samples,
-            keep_on_host=keep_on_host,
-            keep_source=not no_source,
-            guard=Guard(protect, combiner, sa0, sa1, allow_extra_crossbars),
-            pack_cells=pack_cells,
-            force=force,
-            stop_after=stop,
-            progress=progress,
-        )
+        if dry_run or stop_after not in (None, "emit"):
+            result = rehearse(
+                model, hardware, options, samples=samples, stop_after=stop_after or "encode", progress=progress
+            )
+        else:
+            result = compile_model(model, hardware, out, options, samples=samples, force=force, progress=progress)
     if as_json:
         click.echo(show.to_json(show.compiled_summary(result)))
     elif not quiet:
         show.print_compiled(result, stdout_console(), every_layer=verbose or result.bundle is None)
 
 
-@main.command()
-@click.argument("bundle", type=PATH)
+@click.command()
+@click.argument("bundle", type=DIRECTORY)
 @click.option("--tile", metavar="LAYER:T", help="One tile: its lines, levels and conductances.")
 @JSON
 def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
@@ -167,15 +189,19 @@ def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
         show.print_tile(*opened.tile(tile), opened.manifest.target, stdout_console())
 
 
-@main.command()
-@click.argument("bundle", type=PATH)
+@click.command()
+@click.argument("bundle", type=DIRECTORY)
 @JSON
 def check(bundle: Path, as_json: bool) -> None:
-    """Check BUNDLE: schema, digests, and that its images decode to the quantized weights."""
+    """Check that BUNDLE is whole: schema, digests, images that decode.
+
+    Every image must decode to the quantized weights, and the host graph must be the manifest's.
+    """
+    from rcompile.bundle.check import check as checked
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
 
-    checks = [{"what": what, "problems": problems} for what, problems in Bundle.open(bundle).check()]
+    checks = [{"what": what, "problems": problems} for what, problems in checked(Bundle.open(bundle))]
     problems = [f"{c['what']}: {p}" for c in checks for p in c["problems"]]
     if as_json:
         click.echo(show.to_json({"ok": not problems, "checks": checks}))
@@ -184,14 +210,14 @@ def check(bundle: Path, as_json: bool) -> None:
     sys.exit(FAILED if problems else 0)
 
 
-@main.command()
-@click.argument("a", type=PATH)
-@click.argument("b", type=PATH)
+@click.command()
+@click.argument("a", type=DIRECTORY)
+@click.argument("b", type=DIRECTORY)
 @JSON
 def diff(a: Path, b: Path, as_json: bool) -> None:
-    """Compare bundles A and B: the cells that change, tile by tile. Exit code 1 if any does."""
+    """Compare bundles A and B: the cells that change. Exit code 1 if any does."""
+    from rcompile.bundle.diff import diff as compare
     from rcompile.bundle.reader import Bundle
-    from rcompile.bundle.reader import diff as compare
     from rcompile.cli import show
 
     found = compare(Bundle.open(a), Bundle.open(b))
@@ -202,7 +228,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     sys.exit(0 if found.same else FAILED)
 
 
-@main.command()
+@click.command()
 @click.argument("source", metavar="DIR|NAME")
 @click.option(
     "-o",
@@ -215,20 +241,29 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 )
 @click.option(
     "--exporter",
-    type=click.Choice(["dynamo", "torchscript"]),
+    type=click.Choice(words(Exporter)),
     default="dynamo",
     show_default=True,
     help="Which exporter of torch.onnx to use.",
 )
 @force_option("file")
 def export(source: str, out: Path, exporter: Any, force: bool) -> None:
-    """Export a Hugging Face model (a directory, or a name on the hub) to ONNX."""
+    """Export a Hugging Face model to ONNX.
+
+    DIR is what `save_pretrained` wrote, NAME a model on the hub or in its cache.
+    """
     from rcompile.train.export import export_model
 
     export_model(source, out, exporter=exporter, force=force)
 
 
-main.add_command(evaluate)
-main.add_command(train)
-main.add_command(prune)
-main.add_command(targets)
+@click.command("help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
+    """Show this page, or that of COMMAND."""
+    main([*command, "--help"], prog_name=ctx.find_root().info_name)
+
+
+for command in (compile, evaluate, inspect, check, diff, images, export, train, prune, targets, show_help):
+    main.add_command(command)

@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from rcompile.bundle.diff import Difference
 from rcompile.bundle.manifest import LedgerRow, Manifest
-from rcompile.bundle.reader import Bundle, Difference, Layer
-from rcompile.hardware.effect_rules import DescribedEffect
-from rcompile.hardware.target import Target, describe
+from rcompile.bundle.reader import Bundle, Layer
+from rcompile.hardware.describe import DescribedEffect, describe
+from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Tiles
 from rcompile.pipeline import Compiled
 
@@ -60,6 +61,7 @@ def compiled_summary(result: Compiled) -> dict[str, Any]:
         "crossbars": sum(row.crossbars or 0 for row in result.layers),
         "cells_used": sum(row.cells_used or 0 for row in result.layers),
         "unmapped": result.unmapped,
+        "tokenizer": None if result.manifest is None else result.manifest.source.tokenizer,
         "ledger": None
         if result.manifest is None
         else {"layers": result.manifest.ledger, "total": result.manifest.total()},
@@ -90,6 +92,10 @@ def print_compiled(result: Compiled, console: Console, every_layer: bool) -> Non
         f"{len(result.layers)} linears, {weights:,} weights{size}; {len(result.unmapped)} products stay on the host{where}",
         highlight=False,
     )
+    if result.manifest is not None and result.manifest.source.tokenizer is None:
+        console.print(
+            "no tokenizer.json beside the model: `rcompile evaluate` will not be able to read text", highlight=False
+        )
 
 
 def print_pruned(result: Pruned, console: Console) -> None:
@@ -108,6 +114,17 @@ def print_pruned(result: Pruned, console: Console) -> None:
         f"{result.crossbars_pruned:,} of {result.crossbars_dense:,} crossbars ({100 * share:.1f} %) -> {result.out}",
         highlight=False,
     )
+
+
+def target_summary(target: Target) -> dict[str, Any]:
+    """The JSON of `targets check`."""
+    return {
+        "name": target.name,
+        "valid": True,
+        "encoding": target.encoding,
+        "bitlines_per_output": target.bitlines_per_output,
+        "leaked_levels": target.hrs_levels,
+    }
 
 
 def print_target(target: Target, console: Console) -> None:
@@ -141,7 +158,8 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "target": manifest.target.name,
         "source": manifest.source,
         "options": manifest.options,
-        "passes": manifest.passes,
+        "input_scale": manifest.input_scale,
+        "combiner": manifest.combiner,
         "stored_bits": manifest.stored_bits,
         "protection": manifest.protection,
         "layers": manifest.layers,
@@ -158,9 +176,9 @@ def _ledger_cells(row: LedgerRow) -> tuple[str, ...]:
 def _protection_line(manifest: Manifest) -> str:
     protection, options = manifest.protection, manifest.options
     assert protection is not None
-    text = f"protected: {options.protect}, voting by {options.combiner}"
+    text = f"protected: {options.protect}, voting by {manifest.combiner}"
     if protection.predicted_error is not None:
-        rates = f"SA0 {options.guard_sa0:.3%}, SA1 {options.guard_sa1:.3%}"
+        rates = f"SA0 {protection.sa0:.3%}, SA1 {protection.sa1:.3%}"
         text += f"; predicted error of an output {100 * protection.predicted_error**0.5:.1f} % at {rates}"
     return text
 
@@ -169,7 +187,7 @@ def print_bundle(bundle: Bundle, console: Console) -> None:
     """A bundle, layer by layer."""
     manifest = bundle.manifest
     console.print(
-        f"{bundle.folder}: {manifest.source.name} for {manifest.target.name}, {manifest.options.input_scale} input scales",
+        f"{bundle.folder}: {manifest.source.name} for {manifest.target.name}, {manifest.input_scale} input scales",
         highlight=False,
     )
     columns = ("layer", "inputs", "outputs", "first tile", "crossbars dense", "pruned", "as compiled", "cells used")

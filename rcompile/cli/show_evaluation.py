@@ -37,10 +37,9 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         add("ONNX Runtime, int8", ("", "", ""), result.int8, result.metrics["int8"])
     add("crossbars, clean", ("0 %", "0 %", ""), result.clean, result.metrics["clean"])
     for die in result.dies:
-        name = "measured die" if die.seed is None else f"die {die.seed}"
         sa0, sa1, stuck, collapsed = (f"{100 * s:.4g} %" for s in (die.sa0, die.sa1, die.between, die.collapsed))
         shares = (sa0, f"{sa1}, between {stuck}" if between else sa1, collapsed)
-        add(f"crossbars, {name}", shares, die.score, die.metrics)
+        add(f"crossbars, die {die.name}", shares, die.score, die.metrics)
     console.print(rows)
     if len(result.dies) > 1:
         scores = [die.score for die in result.dies]

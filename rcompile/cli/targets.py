@@ -1,13 +1,17 @@
-"""The `rcompile targets` commands. No logic, as in cli.py."""
+"""The `rcompile targets` commands. No logic, as in main.py."""
 
 from __future__ import annotations
 
 import click
 
+from rcompile.cli.arguments import TARGET as TARGET_NAME
+from rcompile.cli.commands import Group
 from rcompile.cli.terminal import JSON, stdout_console
 
+TARGET = click.argument("target", type=TARGET_NAME)
 
-@click.group()
+
+@click.group(cls=Group)
 def targets() -> None:
     """List, show and check hardware targets."""
 
@@ -17,7 +21,8 @@ def targets() -> None:
 def list_targets(as_json: bool) -> None:
     """The targets that ship."""
     from rcompile.cli import show
-    from rcompile.hardware.target_file import load_target, target_names
+    from rcompile.hardware.shipped import target_names
+    from rcompile.hardware.target_file import load_target
 
     loaded = [load_target(name) for name in target_names()]
     if as_json:
@@ -29,9 +34,12 @@ def list_targets(as_json: bool) -> None:
 @targets.command("effects")
 @JSON
 def list_effects(as_json: bool) -> None:
-    """What a die may do beyond the ideal read: each effect's keys, with unit, default, meaning and source."""
+    """What a die may do beyond the ideal read.
+
+    Each effect's keys, with unit, default, meaning and source.
+    """
     from rcompile.cli import show
-    from rcompile.hardware.effect_rules import described_effects
+    from rcompile.hardware.describe import described_effects
 
     rows = described_effects()
     if as_json:
@@ -41,7 +49,7 @@ def list_effects(as_json: bool) -> None:
 
 
 @targets.command("show")
-@click.argument("target", metavar="NAME|FILE")
+@TARGET
 @JSON
 def show_target(target: str, as_json: bool) -> None:
     """Every key of a target: value, unit, meaning, source."""
@@ -56,12 +64,17 @@ def show_target(target: str, as_json: bool) -> None:
 
 
 @targets.command("check")
-@click.argument("target", metavar="NAME|FILE")
-def check_target(target: str) -> None:
+@TARGET
+@JSON
+def check_target(target: str, as_json: bool) -> None:
     """Validate a target file; every error at once, with its line."""
+    from rcompile.cli import show
     from rcompile.hardware.target_file import load_target
 
     loaded = load_target(target)
-    click.echo(
-        f"{loaded.name}: valid; {loaded.bitlines_per_output} bitlines an output, a level-0 cell leaks {loaded.hrs_levels:.4f} levels"
-    )
+    if as_json:
+        click.echo(show.to_json(show.target_summary(loaded)))
+    else:
+        click.echo(
+            f"{loaded.name}: valid; weights in digits {loaded.encoding}, a level-0 cell leaks {loaded.hrs_levels:.4f} levels"
+        )

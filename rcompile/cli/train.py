@@ -1,15 +1,18 @@
-"""The commands that prune a model for a target, `rcompile train` and `rcompile prune`. No logic, as in cli.py."""
+"""The commands that prune a model for a target, `rcompile train` and `rcompile prune`. No logic, as in main.py."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from rcompile.cli.arguments import PATH
+from rcompile.cli.arguments import TARGET as TARGET_NAME
 from rcompile.cli.terminal import (
     JSON,
-    PATH,
     QUIET,
     TASK,
     THREADS,
@@ -18,12 +21,16 @@ from rcompile.cli.terminal import (
     progress_bar,
     stdout_console,
 )
+from rcompile.errors import Interrupted
 
 if TYPE_CHECKING:
     from rcompile.train.run import Pruned
 
 TARGET = click.option(
-    "--target", required=True, metavar="NAME|FILE", help="The target whose crossbars the budget counts."
+    "--target",
+    required=True,
+    type=TARGET_NAME,
+    help="The target whose crossbars the budget counts.",
 )
 OUT = click.option(
     "-o",
@@ -83,7 +90,7 @@ FORCE = force_option("directory")
     default=0,
     show_default=True,
     metavar="SLICES",
-    help="Top slices that --fault-rate spares, as replicas would.",
+    help="Largest digits that --fault-rate spares, as replicas would.",
 )
 @click.option("--new-head", is_flag=True, help="Start with a fresh classification head; with --keep 1.")
 @THREADS
@@ -91,13 +98,22 @@ FORCE = force_option("directory")
 @JSON
 @QUIET
 def train(
-    source: str, task: str, data: Path | None, target: str, out: Path, keep: float, steps: int, batch: int, learning_rate: float | None,
-    patience: int, seed: int, fault_rate: float, voted: int, new_head: bool, threads: int, force: bool, as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
-    """Fine-tune a Hugging Face model on a GLUE task while gates learn which rows and columns it can do without.
+    source: str,
+    task: str,
+    data: Path | None,
+    target: str,
+    out: Path,
+    new_head: bool,
+    threads: int,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **recipe: Any,
+) -> None:
+    """Fine-tune a Hugging Face model on a GLUE task, and prune it.
 
-    The pruned model learns from SOURCE as its teacher. With --keep 1 nothing is pruned, and it learns from the labels. A killed run goes on
-    where it was when the same command is given again.
+    Gates learn which rows and columns it can do without. The pruned model learns from the given one as its teacher. With --keep 1 nothing
+    is pruned, and it learns from the labels. A killed run goes on where it was when the same command is given again.
     """
     from rcompile.hardware.target_file import load_target
     from rcompile.train.extras import require
@@ -108,18 +124,17 @@ def train(
     from rcompile.train.trainer import Recipe
     from runtime.scoring.glue import find_task
 
-    recipe = Recipe(
-        keep=keep, steps=steps, batch=batch, learning_rate=(5e-4 if keep < 1 else 5e-5) if learning_rate is None else learning_rate, patience=patience, seed=seed, fault_rate=fault_rate, voted=voted,
-    )  # fmt: skip
+    if recipe["learning_rate"] is None:
+        recipe["learning_rate"] = 5e-4 if recipe["keep"] < 1 else 5e-5
     use_threads(threads)
-    with progress_bar(quiet or as_json) as progress:
+    with progress_bar(quiet or as_json) as progress, _said_what_is_kept(out, force):
         result = run(
             source,
             find_task(task),
             data,
             load_target(target),
             out,
-            recipe,
+            Recipe(**recipe),
             new_head=new_head,
             force=force,
             progress=progress,
@@ -155,9 +170,9 @@ def prune(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Prune a fine-tuned Hugging Face model in one shot, without training: for those who cannot `rcompile train`.
+    """Prune a fine-tuned Hugging Face model in one shot.
 
-    Samples say which rows and columns matter least; least squares refit the rest. Expect to keep more than training would: 0.8, say.
+    Without training, for those who cannot `rcompile train`. Samples say which rows and columns matter least; least squares refit the rest. Expect to keep more than training would: 0.8, say.
     """
     from rcompile.hardware.target_file import load_target
     from rcompile.train.extras import require
@@ -167,9 +182,27 @@ def prune(
     from rcompile.train.run import use_threads
 
     use_threads(threads)
-    with progress_bar(quiet or as_json) as progress:
+    with progress_bar(quiet or as_json) as progress, _said_what_is_kept(out, force):
         result = run(source, samples, load_target(target), out, keep, force=force, progress=progress)
     _print(result, as_json, quiet)
+
+
+@contextmanager
+def _said_what_is_kept(out: Path, force: bool) -> Iterator[None]:
+    """If the run in this context is interrupted, say what of it is in `out`, and how to go on."""
+    from rcompile.train.run import CHECKPOINT, ONNX
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (out / CHECKPOINT).exists():
+            without = ", without --force" if force else ""
+            kept = f"'{out / CHECKPOINT}' is kept: the same command goes on from it{without}"
+        elif out.is_dir() and any(out.iterdir()) and not (out / ONNX).exists():
+            kept = f"'{out}' is incomplete: remove it, then give the same command again"
+        else:
+            kept = "nothing was left behind"
+        raise Interrupted(kept) from None
 
 
 def _print(result: Pruned, as_json: bool, quiet: bool) -> None:

@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from rcompile.canonical import canonical_json
-from rcompile.errors import UsageError
-from rcompile.hardware.effects import Effects
+from rcompile.hardware.effects.table import Effects
+from rcompile.hardware.encoding import Encoding, differential_encoding, offset_encoding
 from rcompile.hardware.section import Section, key
-from rcompile.vocabulary import Encoding, InputCoding, InputScale, VotingCombiner
-
-
-def check_rates(sa0: float, sa1: float) -> None:
-    """Raises UsageError for fault rates that are no shares of all cells."""
-    if not (0 <= sa0 <= 1 and 0 <= sa1 <= 1 and sa0 + sa1 <= 1):
-        raise UsageError(
-            f"fault rates SA0 {sa0} and SA1 {sa1} must be shares of all cells: each in 0 .. 1, the sum at most 1."
-        )
+from rcompile.vocabulary import EncodingName, InputCoding, InputScale, VotingCombiner
 
 
 class Crossbar(Section):
@@ -53,7 +44,7 @@ class Weights(Section):
 
     bits: Annotated[int, key("bits of a weight code", "bit", ge=2, le=8)]
     encoding: Annotated[
-        Encoding,
+        EncodingName,
         key("`offset`: digits of q + 2^(bits-1); `differential`: magnitudes on a positive and a negative bitline"),
     ]
     column_inversion: Annotated[
@@ -65,8 +56,8 @@ class Inputs(Section):
     """How activations become wordline pulses."""
 
     bits: Annotated[int, key("bits of an input code", "bit", ge=2, le=8)]
-    coding: Annotated[InputCoding, key("what the digit planes of an input code are")]
-    dac_bits: Annotated[int, key("input bits applied per cycle: one digit of an input code", "bit", ge=1, le=4)]
+    coding: Annotated[InputCoding, key("what the planes of an input code are")]
+    dac_bits: Annotated[int, key("input bits applied per cycle, as one pulse", "bit", ge=1, le=4)]
     scales: Annotated[
         tuple[InputScale, ...],
         key(
@@ -110,7 +101,7 @@ class Adc(Section):
 
 
 class Faults(Section):
-    """What share of cells this technology leaves stuck; the default of `rcompile evaluate --die`."""
+    """What share of cells this technology leaves stuck: `rcompile evaluate --sa0 target --sa1 target`."""
 
     sa0_rate: Annotated[float, key("cells stuck at HRS, level 0", "1", ge=0, le=1)]
     sa1_rate: Annotated[float, key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
@@ -155,25 +146,20 @@ class Target(Section):
         return (1 << self.cell.bits) - 1
 
     @property
-    def top_digit(self) -> int:
-        """The largest digit that a DAC drives: 2^dac_bits - 1."""
+    def top_pulse(self) -> int:
+        """The largest pulse that a DAC drives: 2^dac_bits - 1."""
         return (1 << self.input.dac_bits) - 1
 
     @property
-    def slices(self) -> int:
-        """Slices of one weight code (per polarity)."""
-        digits = self.weights.bits if self.weights.encoding == "offset" else self.weights.bits - 1
-        return -(-digits // self.cell.bits)
-
-    @property
-    def polarities(self) -> tuple[int, ...]:
-        """The polarities of an output's bitlines."""
-        return (1,) if self.weights.encoding == "offset" else (1, -1)
+    def encoding(self) -> Encoding:
+        """The digits that weights are written in."""
+        of = offset_encoding if self.weights.encoding == "offset" else differential_encoding
+        return of(self.weights.bits, self.cell.bits)
 
     @property
     def bitlines_per_output(self) -> int:
         """Bitlines that hold one output's weights over one row block."""
-        return self.slices * len(self.polarities)
+        return len(self.encoding.digits)
 
     @property
     def weight_code_max(self) -> int:
@@ -202,41 +188,3 @@ class Target(Section):
     def sha256(self) -> str:
         """Digest of the canonical JSON of every key."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
-
-
-class TargetKey(BaseModel):
-    """One row of `rcompile targets show`."""
-
-    key: str
-    value: object
-    unit: str
-    meaning: str
-    source: str
-
-
-def describe(target: Target) -> list[TargetKey]:
-    """Every hardware key with value, unit, meaning and source; of the effects, those that are on."""
-    rows = []
-    for section in ("crossbar", "cell", "weights", "input", "adc", "faults", "vote"):
-        rows += describe_section(getattr(target, section), section, target.sources)
-    for name in target.effects.names:
-        effect = getattr(target.effects, name)
-        default = type(effect)()
-        for row in describe_section(effect, f"effects.{name}", target.sources):
-            unchanged = getattr(default, row.key.rpartition(".")[2]) == getattr(effect, row.key.rpartition(".")[2])
-            rows.append(row.model_copy(update={"source": row.source or effect.source}) if unchanged else row)
-    return rows
-
-
-def describe_section(part: Section, name: str, sources: Mapping[str, str]) -> list[TargetKey]:
-    """A row for each key of a section."""
-    values = part.model_dump(mode="json")
-    rows = []
-    for field, info in type(part).model_fields.items():
-        extra, dotted = info.json_schema_extra, f"{name}.{field}"
-        unit = str(extra["unit"]) if isinstance(extra, dict) else ""
-        source = sources.get(dotted, "")
-        rows.append(
-            TargetKey(key=dotted, value=values[field], unit=unit, meaning=info.description or "", source=source)
-        )
-    return rows

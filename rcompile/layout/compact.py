@@ -11,15 +11,15 @@ from rcompile.layout.quantize import QuantizedLinear
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class UsedLines:
     """The inputs and outputs of a layer that need cells, each in rising order: i32 [<= K], i32 [<= N]."""
 
     inputs: I32
     outputs: I32
 
 
-def compact(linear: QuantizedLinear) -> Kept:
+def compact(linear: QuantizedLinear) -> UsedLines:
     """The inputs and outputs that have a weight code other than zero; a layer of zeros keeps its first of each."""
     used = linear.codes != 0
     inputs, outputs = (np.flatnonzero(used.any(axis=axis)).astype(np.int32) for axis in (1, 0))
-    return Kept(inputs, outputs) if len(inputs) else Kept(np.zeros(1, np.int32), np.zeros(1, np.int32))
+    return UsedLines(inputs, outputs) if len(inputs) else UsedLines(np.zeros(1, np.int32), np.zeros(1, np.int32))

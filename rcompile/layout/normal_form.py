@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
 
 U8 = npt.NDArray[np.uint8]
@@ -27,15 +28,21 @@ F32 = npt.NDArray[np.float32]
 class Placement:
     """Which input drives each wordline and what each bitline holds, for the T tiles of one layer.
 
-    wordline_input: i32 [T, rows], -1 undriven. bitline_output: i32 [T, cols], -1 unused. bitline_slice: u8 [T, cols].
-    bitline_polarity: i8 [T, cols], +1 or -1. bitline_replica: u8 [T, cols], 0 the original.
+    encoding: the digits of its weights. crossbar: i32 [T], the physical crossbar of each tile. wordline_input: i32 [T, rows], -1 undriven.
+    bitline_output: i32 [T, cols], -1 unused. bitline_digit: u8 [T, cols], which of the encoding's digits. bitline_replica: u8 [T, cols], 0 the
+    original.
     """
 
+    encoding: Encoding
+    crossbar: I32
     wordline_input: I32
     bitline_output: I32
-    bitline_slice: U8
-    bitline_polarity: I8
+    bitline_digit: U8
     bitline_replica: U8
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The maps by name."""
+        return {name: getattr(self, name) for name in MAPS}
 
     @property
     def tiles(self) -> int:
@@ -48,13 +55,11 @@ class Placement:
         return int(((self.wordline_input >= 0).sum(1) * (self.bitline_output >= 0).sum(1)).sum())
 
     def vote_groups(self, tile: int) -> list[I64]:
-        """The bitlines of a tile that hold the same slice of the same output, with one polarity: one array [groups, R] for each number
-        R of replicas, replica 0 first.
+        """The bitlines of a tile that hold the same digit of the same output: one array [groups, R] for each number R of replicas, replica 0
+        first.
         """
         used = np.flatnonzero(self.bitline_output[tile] >= 0)
-        of = np.stack(
-            [m[tile, used].astype(np.int64) for m in (self.bitline_output, self.bitline_slice, self.bitline_polarity)]
-        )
+        of = np.stack([m[tile, used].astype(np.int64) for m in (self.bitline_output, self.bitline_digit)])
         order = used[np.lexsort((self.bitline_replica[tile, used], *of[::-1]))]
         group = np.unique(of, axis=1, return_inverse=True)[1].reshape(-1)
         sizes = np.bincount(group)
@@ -81,26 +86,23 @@ class Tiles:
 
     def tensors(self) -> dict[str, npt.NDArray[np.generic]]:
         """The arrays by their names in a bundle."""
-        maps = {f.name: getattr(self.placement, f.name) for f in fields(Placement)}
-        return {"levels": self.levels, **maps, "bitline_inverted": self.bitline_inverted}
+        return {"levels": self.levels, **self.placement.arrays(), "bitline_inverted": self.bitline_inverted}
 
     @staticmethod
-    def from_tensors(tensors: dict[str, npt.NDArray[np.generic]]) -> Tiles:
+    def from_tensors(tensors: dict[str, npt.NDArray[np.generic]], encoding: Encoding) -> Tiles:
         """The inverse of `tensors`; extra names are ignored. Does not validate: see `problems`."""
-        maps = {f.name: tensors[f.name] for f in fields(Placement)}
-        return Tiles(Placement(**maps), tensors["levels"], tensors["bitline_inverted"])  # type: ignore[arg-type]
+        maps: dict[str, Any] = {name: tensors[name] for name in MAPS}
+        return Tiles(Placement(encoding, **maps), tensors["levels"], tensors["bitline_inverted"])  # type: ignore[arg-type]
 
 
-def slice_digits(codes: I8, slices: U8, polarity: I8, target: Target) -> U8:
-    """The level of each cell before inversion.
+# The arrays of a placement, by name.
+MAPS = tuple(f.name for f in fields(Placement) if f.name != "encoding")
 
-    codes: int8 [..., J] weight codes, one column a bitline. slices, polarity: [J]. Returns u8 [..., J].
-    """
-    if target.weights.encoding == "offset":
-        stored = codes.astype(np.uint8) + np.uint8(1 << (target.weights.bits - 1))  # modulo 256: codes are int8
-    else:
-        stored = np.maximum(codes * polarity, 0).astype(np.uint8)
-    return (stored >> (slices * target.cell.bits).astype(np.uint8)) & np.uint8(target.top_level)
+
+def digit_levels(codes: I8, levels_of_code: U8) -> U8:
+    """The level of each cell of one digit before inversion: u8 of int8 codes, same shape. levels_of_code: a column of `Encoding.levels`."""
+    stored = codes.tobytes().translate(levels_of_code.tobytes())  # a look-up a byte, several times as fast as NumPy's
+    return np.frombuffer(stored, np.uint8).reshape(codes.shape)
 
 
 def decode(tiles: Tiles, target: Target, inputs: int, outputs: int) -> I32:
@@ -110,19 +112,18 @@ def decode(tiles: Tiles, target: Target, inputs: int, outputs: int) -> I32:
     """
     codes = np.zeros((inputs, outputs), np.int32)
     place = tiles.placement
+    last = len(place.encoding.digits) - 1
     for t in range(place.tiles):
         driven = np.flatnonzero(place.wordline_input[t] >= 0)
         features = place.wordline_input[t, driven]
-        for polarity in target.polarities:
-            for s in range(target.slices):
-                held = (place.bitline_slice[t] == s) & (place.bitline_polarity[t] == polarity)
-                used = np.flatnonzero(held & (place.bitline_output[t] >= 0) & (place.bitline_replica[t] == 0))
-                stored = tiles.levels[t][np.ix_(driven, used)].astype(np.int32)
-                digits = np.where(tiles.bitline_inverted[t, used] == 1, target.top_level - stored, stored)
-                weights = polarity * (digits << (s * target.cell.bits))
-                if target.weights.encoding == "offset" and s == target.slices - 1:
-                    weights -= 1 << (target.weights.bits - 1)
-                codes[np.ix_(features, place.bitline_output[t, used])] += weights
+        for i, digit in enumerate(place.encoding.digits):
+            held = (place.bitline_digit[t] == i) & (place.bitline_output[t] >= 0) & (place.bitline_replica[t] == 0)
+            used = np.flatnonzero(held)
+            stored = tiles.levels[t][np.ix_(driven, used)].astype(np.int32)
+            weights = digit * np.where(tiles.bitline_inverted[t, used] == 1, target.top_level - stored, stored)
+            if i == last:
+                weights -= place.encoding.offset
+            codes[np.ix_(features, place.bitline_output[t, used])] += weights
     return codes
 
 
@@ -131,10 +132,10 @@ def problems(tiles: Tiles, target: Target, inputs: int, outputs: int) -> list[st
     place, rows, cols = tiles.placement, target.crossbar.rows, target.crossbar.cols
     expected = {
         "levels": (np.uint8, (place.tiles, rows, cols)),
+        "crossbar": (np.int32, (place.tiles,)),
         "wordline_input": (np.int32, (place.tiles, rows)),
         "bitline_output": (np.int32, (place.tiles, cols)),
-        "bitline_slice": (np.uint8, (place.tiles, cols)),
-        "bitline_polarity": (np.int8, (place.tiles, cols)),
+        "bitline_digit": (np.uint8, (place.tiles, cols)),
         "bitline_replica": (np.uint8, (place.tiles, cols)),
         "bitline_inverted": (np.uint8, (place.tiles, cols)),
     }
@@ -147,18 +148,18 @@ def problems(tiles: Tiles, target: Target, inputs: int, outputs: int) -> list[st
         return found
     bounds: list[tuple[str, npt.NDArray[Any], int, int]] = [
         ("levels", tiles.levels, 0, target.top_level),
+        ("crossbar", place.crossbar, 0, np.iinfo(np.int32).max),
         ("wordline_input", place.wordline_input, -1, inputs - 1),
         ("bitline_output", place.bitline_output, -1, outputs - 1),
-        ("bitline_slice", place.bitline_slice, 0, target.slices - 1),
-        ("bitline_polarity", place.bitline_polarity, min(target.polarities), 1),
+        ("bitline_digit", place.bitline_digit, 0, len(place.encoding.digits) - 1),
         ("bitline_inverted", tiles.bitline_inverted, 0, 1),
     ]
     for name, array, low, high in bounds:
         wrong = np.argwhere((array < low) | (array > high))
         if len(wrong):
             found.append(f"{name}{wrong[0].tolist()} is {array[tuple(wrong[0])]}, outside {low} .. {high}")
-    if (place.bitline_polarity == 0).any():
-        found.append(f"bitline_polarity{np.argwhere(place.bitline_polarity == 0)[0].tolist()} is 0, neither +1 nor -1")
+    if len(np.unique(place.crossbar)) < place.tiles:
+        found.append("two tiles lie on one crossbar")
     return found or _broken_vote_groups(tiles)
 
 

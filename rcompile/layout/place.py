@@ -6,55 +6,55 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
-from rcompile.layout.compact import Kept
+from rcompile.layout.compact import UsedLines
 from rcompile.layout.normal_form import I32, I64, U8, Placement
 
 
-def plain(outputs: int, target: Target) -> U8:
-    """The replicas of an unprotected layer: one bitline for each slice of each output. u8 [N, slices]."""
-    return np.ones((outputs, target.slices), np.uint8)
+def plain(outputs: int, encoding: Encoding) -> U8:
+    """The replicas of an unprotected layer: one bitline for each digit of each output. u8 [N, digits]."""
+    return np.ones((outputs, len(encoding.digits)), np.uint8)
 
 
-def place(kept: Kept, replicas: U8, target: Target) -> Placement:
+def place(lines: UsedLines, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int = 0) -> Placement:
     """Wordlines and bitlines are filled in order; the last tile of a row or column may be short.
 
-    replicas: u8 [N, slices], bitlines that hold each slice of each output; 0 for a slice that is given up. All bitlines of an output lie in
-    one tile, so that its shift-add and its votes stay local; outputs with most bitlines come first. Within a tile they lie slice by
-    slice: the outputs of slice 0 first, then those of slice 1, its replicas after it; with differential encoding the negative bitlines
-    follow the positive.
+    replicas: u8 [N, digits], bitlines that hold each digit of each output; 0 for a digit that is given up. All bitlines of an output lie in
+    one tile, so that its shift-add and its votes stay local; outputs with most bitlines come first. Within a tile they lie digit by
+    digit: the outputs of the first digit, its replicas after it, then those of the next. The tiles take one crossbar after the other.
     """
     rows, cols = target.crossbar.rows, target.crossbar.cols
-    row_blocks = -(-len(kept.inputs) // rows)
+    row_blocks = -(-len(lines.inputs) // rows)
     features = np.full(row_blocks * rows, -1, np.int32)
-    features[: len(kept.inputs)] = kept.inputs
+    features[: len(lines.inputs)] = lines.inputs
 
-    shelves = list(_shelves(kept.outputs, bitlines_per_output(replicas, target), cols))
-    maps = np.zeros((4, len(shelves), cols), np.int32)
-    maps[0], maps[2] = -1, 1
+    shelves = list(_shelves(lines.outputs, bitlines_per_output(replicas), cols))
+    maps = np.zeros((3, len(shelves), cols), np.int32)
+    maps[0] = -1
     for held, shelf in zip(shelves, maps.transpose(1, 0, 2), strict=True):
         bitline = 0
-        for sign in target.polarities:
-            for s in range(target.slices):
-                for replica in range(int(replicas[held, s].max())):
-                    copied = held[replicas[held, s] > replica]
-                    span = slice(bitline, bitline + len(copied))
-                    shelf[0, span], shelf[1:, span] = copied, np.array([[s], [sign], [replica]])
-                    bitline += len(copied)
+        for digit in range(len(encoding.digits)):
+            for replica in range(int(replicas[held, digit].max())):
+                copied = held[replicas[held, digit] > replica]
+                span = slice(bitline, bitline + len(copied))
+                shelf[0, span], shelf[1:, span] = copied, np.array([[digit], [replica]])
+                bitline += len(copied)
 
-    output, slices, polarity, replica_of = np.tile(maps, (1, row_blocks, 1))
+    output, digits, replica_of = np.tile(maps, (1, row_blocks, 1))
     return Placement(
+        encoding,
+        crossbar=np.arange(first_crossbar, first_crossbar + len(output), dtype=np.int32),
         wordline_input=np.repeat(features.reshape(row_blocks, rows), len(shelves), axis=0),
         bitline_output=output,
-        bitline_slice=slices.astype(np.uint8),
-        bitline_polarity=polarity.astype(np.int8),
+        bitline_digit=digits.astype(np.uint8),
         bitline_replica=replica_of.astype(np.uint8),
     )
 
 
-def bitlines_per_output(replicas: U8, target: Target) -> I64:
-    """Bitlines of each output over one row block: i64 [N]."""
-    return replicas.sum(axis=1, dtype=np.int64) * len(target.polarities)
+def bitlines_per_output(replicas: U8) -> I64:
+    """Bitlines of each output over one row block: i64 [N] of u8 [N, digits]."""
+    return replicas.sum(axis=1, dtype=np.int64)
 
 
 def crossbars(inputs: int, bitlines: I64, target: Target) -> int:

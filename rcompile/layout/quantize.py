@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
-from rcompile.layout.normal_form import F32, I8, I32
+from rcompile.layout.normal_form import F32, I8, I32, U8
 from rcompile.onnx_in.linears import Linear
 
 
@@ -18,6 +19,12 @@ class QuantizedLinear:
     name: str
     codes: I8
     weight_scale: F32
+
+
+def code_steps(replicas: U8, encoding: Encoding) -> I32:
+    """What the codes of each output are multiples of, the smallest digit that it keeps: i32 [N] of replicas u8 [N, digits]."""
+    magnitudes = np.abs(np.array(encoding.digits, np.int32))
+    return np.where(replicas > 0, magnitudes, magnitudes.max()).min(axis=1)
 
 
 def quantize(linear: Linear, target: Target, step: I32 | None = None) -> QuantizedLinear:
@@ -36,7 +43,7 @@ def quantize(linear: Linear, target: Target, step: I32 | None = None) -> Quantiz
     codes, scale = _nearest_codes(weight.dequantized(), limit // steps)
     codes *= steps.astype(np.int8)
     scale /= steps.astype(np.float32)
-    if given:  # only outputs that give up slices get codes of their own
+    if given:  # only outputs that give up digits get codes of their own
         assert weight.scale is not None
         codes, scale = np.where(steps == 1, weight.values, codes), np.where(steps == 1, weight.scale, scale)
     del weight

@@ -1,6 +1,6 @@
 """Predict: the error that stuck cells leave in a layer's outputs, in closed form, before any die is known.
 
-All errors are expected squared errors of a weight code, summed over a layer's wordlines, in units of one level of slice 0 squared;
+All errors are expected squared errors of a weight code, summed over a layer's wordlines, in units of one squared;
 with white inputs that is the squared error of an output over the mean square of an input code. docs/protection.md derives them.
 """
 
@@ -46,9 +46,9 @@ def level_error(
     return square / replicas + common * (replicas - 1) / replicas
 
 
-def given_up_error(target: Target, slices: int, wordlines: int) -> float:
-    """Squared error of codes that are multiples of 2^(cell_bits * slices): of their rounding, uniform, less that of the full codes."""
-    return wordlines * ((1 << (2 * target.cell.bits * slices)) - 1) / 12
+def given_up_error(step: int, wordlines: int) -> float:
+    """Squared error of codes that are multiples of `step`: of their rounding, uniform, less that of the full codes."""
+    return wordlines * (step * step - 1) / 12
 
 
 def _errors(levels: F64, sa0: float, sa1: float) -> tuple[F64, F64]:

@@ -1,52 +1,38 @@
-"""Protect: decide how many bitlines hold each slice of each output, within the crossbars of the dense model."""
+"""Protect: decide how many bitlines hold each digit of each output, within the crossbars of the dense model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rcompile.errors import UnsupportedError, UsageError
-from rcompile.hardware.target import Target, check_rates
-from rcompile.layout.compact import Kept
-from rcompile.layout.normal_form import U8, slice_digits
+from rcompile.hardware.target import Target
+from rcompile.layout.compact import UsedLines
+from rcompile.layout.normal_form import I8, U8, digit_levels
 from rcompile.layout.place import plain_crossbars
 from rcompile.layout.quantize import QuantizedLinear
+from rcompile.options import CompileOptions
 from rcompile.protection.allocate import (
+    F64,
+    LayerErrors,
     Survey,
     allocate,
     crossbars_of,
-    may_give_up,
     predict_errors,
     predicted_error,
 )
+from rcompile.protection.paper import published
 from rcompile.vocabulary import Combiner, Scheme
 
 # What the published recipe votes with, as far as the target can: the majority of each cell, or what is nearest to it.
 PAPER_COMBINERS: tuple[Combiner, ...] = ("cell", "select", "median", "mean")
 
 
-@dataclass(frozen=True)
-class Guard:
-    """What is asked of protection. sa0, sa1: the fault rates to allocate for. combiner: None to choose among the target's."""
-
-    scheme: Scheme = "none"
-    combiner: Combiner | None = None
-    sa0: float | None = None
-    sa1: float | None = None
-    allow_extra_crossbars: bool = False
-
-    def check(self) -> None:
-        """Raises UsageError for what means nothing."""
-        check_rates(self.sa0 or 0.0, self.sa1 or 0.0)
-        if self.scheme == "none" and self != Guard():
-            raise UsageError("a combiner, fault rates and extra crossbars are for --protect paper or auto.")
-
-
 @dataclass(frozen=True, eq=False)
 class Protection:
-    """replicas: u8 [N, slices] by layer, none for a layer as it is. predicted_error: relative squared error of an output, mean over layers."""
+    """replicas: u8 [N, digits] by layer, none for a layer as it is. predicted_error: relative squared error of an output, mean over layers."""
 
     combiner: Combiner
     replicas: Mapping[str, U8]
@@ -57,84 +43,76 @@ class Protection:
 
 UNPROTECTED = Protection("none", {})
 
+# What each scheme allocates: u8 [N, magnitudes] by layer, of what is known of the layers, their predicted errors, and the crossbars there are.
+Allocator = Callable[[Sequence[Survey], Mapping[str, LayerErrors], int, Target], dict[str, U8]]
+SCHEMES: dict[Scheme, Allocator] = {"paper": published, "auto": allocate}
 
-def survey(linear: QuantizedLinear, kept: Kept, target: Target) -> Survey:
+
+def survey(linear: QuantizedLinear, used: UsedLines, target: Target) -> Survey:
     """Take down what `protect` needs, so that the codes can be let go."""
-    codes = linear.codes[np.ix_(kept.inputs, kept.outputs)]
-    histogram = np.zeros((target.slices, target.top_level + 1))
-    for s, polarity in ((s, p) for s in range(target.slices) for p in target.polarities):
-        one = np.array([s], np.uint8), np.array([polarity], np.int8)
-        for first in range(0, len(codes), target.crossbar.rows):
-            digits = slice_digits(codes[first : first + target.crossbar.rows], *one, target)
-            if target.weights.column_inversion:
-                flip = 2 * digits.sum(axis=0, dtype=np.int64) > len(digits) * target.top_level
-                digits ^= flip * np.uint8(target.top_level)
-            histogram[s] += np.bincount(digits.reshape(-1), minlength=target.top_level + 1)
+    codes = linear.codes[np.ix_(used.inputs, used.outputs)]
     scale = np.zeros(linear.codes.shape[1], np.float32)
-    scale[kept.outputs] = linear.weight_scale[kept.outputs]
-    energy = float((codes.astype(np.float64) ** 2).sum(axis=0) @ scale[kept.outputs].astype(np.float64) ** 2)
-    shares = histogram / histogram.sum(axis=1, keepdims=True)
+    scale[used.outputs] = linear.weight_scale[used.outputs]
+    energy = float((codes.astype(np.float64) ** 2).sum(axis=0) @ scale[used.outputs].astype(np.float64) ** 2)
     inputs, outputs = linear.codes.shape
+    shares = _level_shares(codes, target)
     if not energy:  # a layer of zeros: nothing to protect
-        return Survey(linear.name, inputs, outputs, kept, np.zeros_like(scale), 1.0, shares)
-    return Survey(linear.name, inputs, outputs, kept, scale, energy, shares)
+        return Survey(linear.name, inputs, outputs, used, np.zeros_like(scale), 1.0, shares)
+    return Survey(linear.name, inputs, outputs, used, scale, energy, shares)
 
 
-def protect(layers: Sequence[Survey], guard: Guard, target: Target) -> Protection:
+def _level_shares(codes: I8, target: Target) -> F64:
+    """Share of cells at each level, as stored, for the digits of each magnitude: f64 [magnitudes, top + 1]."""
+    encoding, top = target.encoding, target.top_level
+    histogram = np.zeros((len(encoding.magnitudes), top + 1))
+    levels_of_code = encoding.levels(top)
+    for i, digit in enumerate(encoding.digits):
+        for first in range(0, len(codes), target.crossbar.rows):
+            levels = digit_levels(codes[first : first + target.crossbar.rows], levels_of_code[:, i])
+            if target.weights.column_inversion:
+                flip = 2 * levels.sum(axis=0, dtype=np.int64) > len(levels) * top
+                levels = levels ^ flip * np.uint8(top)
+            histogram[encoding.magnitudes.index(abs(digit))] += np.bincount(levels.reshape(-1), minlength=top + 1)
+    return histogram / histogram.sum(axis=1, keepdims=True)
+
+
+def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -> Protection:
     """The allocation of replicas that a scheme asks for, or finds.
 
-    `paper`: three copies of the top slice, and if those do not fit, the lowest slice of all outputs gives way (Li et al. 2024). `auto`:
+    `paper`: three copies of the largest digit, and if those do not fit, the lowest digit of all outputs gives way (Li et al. 2024). `auto`:
     for each output the allocation of least predicted error, at the price of a bitline at which all fit.
     Raises UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold the result.
     """
-    choices = combiners_of(guard, target)
+    choices = combiners_of(options, target)
     budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
-    sa0, sa1 = target.faults.chosen(guard.sa0, guard.sa1)
-    if guard.scheme == "auto" and sa0 + sa1 == 0:
+    sa0, sa1 = target.faults.chosen(options.sa0, options.sa1)
+    if options.protect == "auto" and sa0 + sa1 == 0:
         raise UsageError(f"target '{target.name}' has no fault rates to protect against: give --sa0 and --sa1.")
     found = []
     for combiner in choices:
         errors = predict_errors(layers, combiner, target, sa0, sa1)
-        if guard.scheme == "auto":
-            replicas = allocate(layers, errors, budget, target)
-        else:
-            replicas = _published(layers, budget, target)
+        replicas = SCHEMES[options.protect](layers, errors, budget, target)
         found.append((predicted_error(layers, replicas, errors), combiner, replicas))
     error, combiner, replicas = min(found, key=lambda f: f[0])
     needed = sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers)
-    if needed > budget and not guard.allow_extra_crossbars:
+    if needed > budget and not options.allow_extra_crossbars:
         raise UnsupportedError(
-            f"--protect {guard.scheme} needs {needed} crossbars, the dense model {budget}. Prune the model (`rcompile train`, `rcompile prune`), "
+            f"--protect {options.protect} needs {needed} crossbars, the dense model {budget}. Prune the model (`rcompile train`, `rcompile prune`), "
             "or --allow-extra-crossbars."
         )
-    return Protection(combiner, replicas, sa0, sa1, error)
+    by_digit = {name: target.encoding.by_digit(copies) for name, copies in replicas.items()}
+    return Protection(combiner, by_digit, sa0, sa1, error)
 
 
-def combiners_of(guard: Guard, target: Target) -> Sequence[Combiner]:
+def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:
     """The combiners to choose among. Raises UnsupportedError for a target that cannot vote, UsageError for one that it has not."""
     has = target.vote.combiners
     if not has:
         raise UnsupportedError(
             f"target '{target.name}' cannot vote: it has no combiner. Name those of the hardware under [vote] combiners, or --protect none."
         )
-    if guard.combiner is None:
-        return [c for c in PAPER_COMBINERS if c in has][:1] if guard.scheme == "paper" else has
-    if guard.combiner not in has:
-        raise UsageError(f"target '{target.name}' has no combiner '{guard.combiner}'; it has {', '.join(has)}.")
-    return [guard.combiner]
-
-
-def _published(layers: Sequence[Survey], budget: int, target: Target) -> dict[str, U8]:
-    tripled = np.ones(target.slices, np.uint8)
-    tripled[-1] = 3
-    embedded = tripled.copy()
-    embedded[0] = 0
-    recipes = [tripled, embedded] if may_give_up(1, target) else [tripled]
-    recipes = [r for r in recipes if int(r.sum()) * len(target.polarities) <= target.crossbar.cols]
-    if not recipes:
-        raise UnsupportedError(
-            f"the {target.crossbar.cols} bitlines of target '{target.name}' do not hold an output with three copies of its top slice: widen crossbar.cols, or --protect auto."
-        )
-    choices = [{layer.name: np.tile(recipe, (layer.outputs, 1)) for layer in layers} for recipe in recipes]
-    fitting = (c for c in choices if sum(crossbars_of(x, c[x.name], target) for x in layers) <= budget)
-    return next(fitting, choices[0])
+    if options.combiner is None:
+        return [c for c in PAPER_COMBINERS if c in has][:1] if options.protect == "paper" else has
+    if options.combiner not in has:
+        raise UsageError(f"target '{target.name}' has no combiner '{options.combiner}'; it has {', '.join(has)}.")
+    return [options.combiner]

@@ -12,14 +12,14 @@ class CrossbarRead(nn.Module):
     """Reads a weight matrix as its codes times their scale; the gradient passes straight through (Bengio et al. 2013).
 
     fault_rate: share of cells that are stuck, drawn anew at every read, split as the target's SA0 and SA1; the `voted` most significant
-    slices are spared, as replicas would repair them. Offset encoding only, where a stuck cell moves a code by its digit's error.
+    digits are spared, as replicas would repair them. Offset encoding only, where a stuck cell moves a code by its digit's error.
     """
 
     def __init__(self, target: Target, fault_rate: float = 0.0, voted: int = 0, seed: int = 0) -> None:
         super().__init__()
         self.limit = target.weight_code_max
-        self.bits, self.top = target.cell.bits, target.top_level
-        self.slices, self.offset = max(target.slices - voted, 0), 1 << (target.weights.bits - 1)
+        digits, self.top, self.offset = target.encoding.digits, target.top_level, target.encoding.offset
+        self.digits = digits[: max(len(digits) - voted, 0)]
         self.rate = fault_rate
         total = target.faults.sa0_rate + target.faults.sa1_rate
         self.sa1 = target.faults.sa1_rate / total if total else 0.5
@@ -36,10 +36,10 @@ class CrossbarRead(nn.Module):
         return weight + error
 
     def _stick(self, codes: Tensor) -> None:
-        for s in range(self.slices):
+        for digit in self.digits:
             hits = int(torch.poisson(torch.tensor(float(self.rate * codes.numel())), generator=self.generator))
             at = torch.randint(codes.numel(), (hits,), generator=self.generator)
             held = codes[at]
-            digit = ((held.long() + self.offset) >> (s * self.bits)) & self.top
+            level = (held.long() + self.offset) // digit & self.top
             stuck = (torch.rand(hits, generator=self.generator) < self.sa1).long() * self.top
-            codes[at] = held + ((stuck - digit) << (s * self.bits))
+            codes[at] = held + (stuck - level) * digit

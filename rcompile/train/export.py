@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rcompile.errors import BadInputError, UsageError
 from rcompile.onnx_in.names import NAME_SCOPES
 from rcompile.onnx_in.text import INPUT_NAMES
 from rcompile.train.extras import require
+from rcompile.vocabulary import Exporter
+from runtime.scoring.hub import offline_unless_reachable
 
 OPSET = 18
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # NAME or OWNER/NAME
+WAY_OUT = "Give a directory that `save_pretrained` wrote, or a name on the hub."
 PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
 
 
-def export_model(
-    source: str, out: Path, *, exporter: Literal["dynamo", "torchscript"] = "dynamo", force: bool = False
-) -> None:
+def export_model(source: str, out: Path, *, exporter: Exporter = "dynamo", force: bool = False) -> None:
     """Write `out` (fp32, dynamic batch and length) and tokenizer.json beside it.
 
     source: a directory that `save_pretrained` wrote, or a name on the hub. A sequence classifier is exported with its head, any other
     encoder with its last hidden state. Raises RcompileError.
     """
+    check_source(source)
     require("torch", "transformers", "onnxscript")
     import torch
     import transformers
@@ -56,6 +60,23 @@ def export_model(
             shutil.copyfile(tokenizer, beside)
 
 
+def check_source(source: str) -> None:
+    """Refuse at once what is neither a directory nor a name on the hub, and keep the hub's client to its cache where the hub does not answer.
+
+    Call it before transformers is imported. Raises BadInputError.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return
+    if path.suffix == ".onnx":
+        raise BadInputError(f"'{source}' is ONNX already: compile it, `rcompile {source} --target NAME`.")
+    if path.exists():
+        raise BadInputError(f"'{source}' is a file. {WAY_OUT}")
+    if not HUB_NAME.fullmatch(source) or ("/" in source and path.parent.is_dir()):
+        raise BadInputError(f"no such directory: '{source}'. {WAY_OUT}")
+    offline_unless_reachable()
+
+
 @contextmanager
 def loading(source: str) -> Iterator[None]:
     """Load a Hugging Face model in this context: quietly, and with BadInputError for all that can go wrong."""
@@ -66,9 +87,8 @@ def loading(source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors and transformers each raise their own
-        raise BadInputError(
-            f"cannot load '{source}': {str(error).splitlines()[0]} Give a directory that `save_pretrained` wrote, or a name on the hub."
-        ) from None
+        elsewhere = "" if Path(source).is_dir() else "There is no such directory here, and from the hub: "
+        raise BadInputError(f"cannot load '{source}'. {elsewhere}{str(error).splitlines()[0]} {WAY_OUT}") from None
 
 
 def is_classifier(config: Any) -> bool:

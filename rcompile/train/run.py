@@ -17,7 +17,7 @@ from rcompile.hardware.target import Target
 from rcompile.train.budget import Budget, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
 from rcompile.train.data import read_corpus, read_texts
-from rcompile.train.export import export_model, model_inputs, tokenizer_file
+from rcompile.train.export import check_source, export_model, model_inputs, tokenizer_file
 from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once
 from rcompile.train.trainer import Progress, Recipe, Trainer
@@ -56,6 +56,7 @@ def train(
     A run that was killed goes on from the checkpoint in `out`. Raises RcompileError.
     """
     check_recipe(recipe, new_head)
+    check_source(source)
     _check_free(source, out, force)
     torch.manual_seed(recipe.seed)
     model = load_classifier(source, task.labels, new_head=new_head)
@@ -104,6 +105,7 @@ def prune(
     samples: a text file, a sentence a line, or two parted by a tab. Raises RcompileError.
     """
     check_recipe(Recipe(keep=keep), new_head=False)
+    check_source(source)
     _check_free(source, out, force)
     model = load_classifier(source, None, new_head=False)
     shapes, groups = find_groups(model)

@@ -33,7 +33,7 @@ class Recipe:
     keep: share of the dense crossbars that the pruned model may take; 1 trains on the labels instead. Word embeddings stay as they are. steps: of `batch` texts.
     gate_share: share of the steps in which gates are learned; in the first `ramp` of those the budget falls to `keep`.
     learning_rate: its peak; it warms up, and falls linearly to zero. patience: held-out checks without improvement before an early stop.
-    fault_rate: share of cells stuck while training, on all slices but the `voted` top ones.
+    fault_rate: share of cells stuck while training, on all digits but the `voted` largest.
     """
 
     keep: float = 0.5

@@ -51,14 +51,14 @@ def _mix32(x: U32) -> U32:
     return x ^ (x >> np.uint32(16))
 
 
-def tile_key(seed: int, purpose: Purpose, tile: int) -> int:
-    """The 64-bit key of a tile, by its number in the bundle."""
+def crossbar_key(seed: int, purpose: Purpose, crossbar: int) -> int:
+    """The 64-bit key of a crossbar, by its number on the die."""
     of_purpose = seed if purpose == Purpose.STUCK else mix64((seed + 0xD1B54A32D192ED03 * purpose) & _MASK)
-    return mix64(of_purpose ^ mix64((tile + 0x9E3779B97F4A7C15) & _MASK))
+    return mix64(of_purpose ^ mix64((crossbar + 0x9E3779B97F4A7C15) & _MASK))
 
 
 def row_keys(key: int, digests: list[int]) -> U64:
-    """The keys of rows of inputs, by their digests, from a tile's key: uint64 [M, 1]."""
+    """The keys of rows of inputs, by their digests, from a crossbar's key: uint64 [M, 1]."""
     keys = [mix64(key ^ mix64((digest + 0x9E3779B97F4A7C15) & _MASK)) for digest in digests]
     return np.array(keys, np.uint64)[:, None]
 

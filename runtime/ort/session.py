@@ -16,7 +16,7 @@ from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, RcompileError, UsageError
 from rcompile.vocabulary import Combiner
-from runtime.die.dies import Die, MeasuredDie, die_options
+from runtime.die.any_die import AnyDie
 from runtime.ort.library import device, native
 from runtime.ort.soft_errors import NumberErrors, flipped_numbers, number_errors
 
@@ -61,11 +61,11 @@ class CrossbarSession(ort.InferenceSession):
         # With fallback, onnxruntime would answer a bad provider option with a session on the CPU provider alone.
         super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
         self._wanted = {i.name: i for i in self.get_inputs()}
-        self.die: Die | MeasuredDie | None = None
+        self.die: AnyDie | None = None
         self._numbers: NumberErrors | None = None
         self.combiner: Combiner | None = None
 
-    def set_die(self, die: Die | MeasuredDie | None) -> None:
+    def set_die(self, die: AnyDie | None) -> None:
         """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with.
 
         Raises UsageError for a die with other soft errors in embeddings or biases: see `accepts`.
@@ -74,10 +74,10 @@ class CrossbarSession(ort.InferenceSession):
             raise UsageError(
                 "soft errors in embeddings and biases are put in when a session is loaded: runtime.load(bundle, die)."
             )
-        self._change(die_options(die, self.bundle.manifest.target))
+        self._change(die_options(die, self.bundle))
         self.die = die
 
-    def accepts(self, die: Die | MeasuredDie | None) -> bool:
+    def accepts(self, die: AnyDie | None) -> bool:
         """Whether `set_die` takes this die: soft errors in embeddings and biases are fixed when a session is loaded."""
         return number_errors(die) == self._numbers
 
@@ -134,6 +134,11 @@ class CrossbarSession(ort.InferenceSession):
                 )
 
 
+def die_options(die: AnyDie | None, bundle: Bundle) -> dict[str, str]:
+    """The provider's live options for a die; None is a clean one."""
+    return {"rcompile.die": "clean"} if die is None else die.options(bundle.manifest.target)
+
+
 def combiner_options(combiner: Combiner | None) -> dict[str, str]:
     """The execution provider's live option for a combiner (docs/runtime.md). Raises UsageError for a name that is none."""
     if combiner is not None and combiner not in get_args(Combiner):
@@ -160,7 +165,7 @@ def _bundle_options() -> ort.SessionOptions:
 
 def load(
     bundle: str | Path | Bundle,
-    die: Die | MeasuredDie | None = None,
+    die: AnyDie | None = None,
     *,
     combiner: Combiner | None = None,
     threads: int = 0,
@@ -193,7 +198,7 @@ def load(
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime refuses bundle '{opened.folder}': {error}") from None
     # In one call: each change computes the weights anew.
-    changes = {} if die is None else die_options(die, opened.manifest.target)
+    changes = {} if die is None else die_options(die, opened)
     if combiner is not None:
         changes |= combiner_options(combiner)
     if changes:

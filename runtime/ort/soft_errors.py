@@ -15,9 +15,9 @@ from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
 from rcompile.onnx_in.read import OWN_PREFIX
-from runtime.die.cells import bit_flips
-from runtime.die.dies import Die, MeasuredDie
-from runtime.die.randomness import Purpose, tile_key
+from runtime.die.any_die import AnyDie
+from runtime.die.flips import bit_flips
+from runtime.die.randomness import Purpose, crossbar_key
 
 Numbers = npt.NDArray[np.generic]
 
@@ -32,7 +32,7 @@ class NumberErrors:
     bit: int | None
 
 
-def number_errors(die: Die | MeasuredDie | None) -> NumberErrors | None:
+def number_errors(die: AnyDie | None) -> NumberErrors | None:
     """The soft errors of a die in embeddings and biases; None if it has none."""
     soft = die.effects.soft_errors if die else None
     if die is None or soft is None or not (soft.embedding_rate or soft.bias_rate):
@@ -79,7 +79,7 @@ def flipped(numbers: Numbers, name: str, rate: float, errors: NumberErrors) -> N
             f"effects.soft_errors.number_bit is {errors.bit}, but '{name}' holds numbers of {bits} bits: give 0 .. {bits - 1}."
         )
     tile = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "little")
-    key = tile_key(errors.seed, Purpose.NUMBERS, tile)
+    key = crossbar_key(errors.seed, Purpose.NUMBERS, tile)
     flips = bit_flips(key, np.arange(numbers.size), rate, -1 if errors.bit is None else errors.bit, bits)
     words = np.ascontiguousarray(numbers).view(f"u{numbers.itemsize}").reshape(-1)
     return (words ^ flips.astype(words.dtype)).view(numbers.dtype).reshape(numbers.shape)

@@ -10,22 +10,24 @@ import numpy.typing as npt
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import F32, I64, U8, Tiles, decode
 from rcompile.vocabulary import Combiner
-from runtime.die.cells import F64, LayerOnDie, Reading, on_grid
+from runtime.die.cells import F64, on_grid
+from runtime.die.layers import LayerOnDie
 from runtime.die.randomness import row_digests
+from runtime.die.reads import Reading, Where
 from runtime.die.votes import operation_units, resolve
 
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """Input planes of one product, one a DAC cycle. digits: u8 [P, M, K], of dac_bits bits. weight: int64 [P]."""
+    """Input planes of one product, one a DAC cycle. pulses: u8 [P, M, K], of dac_bits bits. weight: int64 [P]."""
 
-    digits: U8
+    pulses: U8
     weight: I64
 
     @property
     def driven(self) -> I64:
         """The codes that the planes add up to: int64 [M, K]."""
-        return np.tensordot(self.weight, self.digits.astype(np.int64), axes=1)
+        return np.tensordot(self.weight, self.pulses.astype(np.int64), axes=1)
 
 
 def quantize_inputs(x: F32, target: Target, input_scale: float | None) -> tuple[I64, F32]:
@@ -45,25 +47,25 @@ def input_planes(codes: I64, target: Target) -> Planes:
     """What drives the wordlines, cycle by cycle, for codes int64 [M, K]."""
     bits, coding = target.input.bits, target.input.coding
     if coding == "offset":
-        return _digit_planes(codes + (1 << (bits - 1)), bits, target)
+        return _pulse_planes(codes + (1 << (bits - 1)), bits, target)
     if coding == "sign_magnitude":
-        positive = _digit_planes(np.maximum(codes, 0), bits - 1, target)
-        negative = _digit_planes(np.maximum(-codes, 0), bits - 1, target)
-        digits = np.concatenate([positive.digits, negative.digits])
-        return Planes(digits, np.concatenate([positive.weight, -negative.weight]))
-    low = _digit_planes(codes & ((1 << (bits - 1)) - 1), bits - 1, target)
+        positive = _pulse_planes(np.maximum(codes, 0), bits - 1, target)
+        negative = _pulse_planes(np.maximum(-codes, 0), bits - 1, target)
+        pulses = np.concatenate([positive.pulses, negative.pulses])
+        return Planes(pulses, np.concatenate([positive.weight, -negative.weight]))
+    low = _pulse_planes(codes & ((1 << (bits - 1)) - 1), bits - 1, target)
     sign = (codes < 0).astype(np.uint8)
-    return Planes(np.concatenate([low.digits, sign[None]]), np.append(low.weight, -(1 << (bits - 1))))
+    return Planes(np.concatenate([low.pulses, sign[None]]), np.append(low.weight, -(1 << (bits - 1))))
 
 
-def _digit_planes(codes: I64, bits: int, target: Target) -> Planes:
-    """The digits of codes int64 [M, K] below 2^bits, the least significant first; the last one may be short."""
+def _pulse_planes(codes: I64, bits: int, target: Target) -> Planes:
+    """The pulses of codes int64 [M, K] below 2^bits, dac_bits bits each, the least significant first; the last one may be short."""
     shifts = np.arange(0, bits, target.input.dac_bits)
-    return Planes(((codes[None] >> shifts[:, None, None]) & target.top_digit).astype(np.uint8), 1 << shifts)
+    return Planes(((codes[None] >> shifts[:, None, None]) & target.top_pulse).astype(np.uint8), 1 << shifts)
 
 
 def leakage(population: I64, target: Target) -> F64:
-    """Leakage in levels, on a grid of 2^-20, of reads whose digits add up to `population`: float64, same shape."""
+    """Leakage in levels, on a grid of 2^-20, of reads whose pulses add up to `population`: float64, same shape."""
     return np.rint(target.hrs_levels * population * 2.0**20) / 2.0**20
 
 
@@ -84,12 +86,11 @@ def matmul_codes(
     levels: U8 | F64,
     tiles: Tiles,
     target: Target,
-    inputs: int,
     outputs: int,
     combiner: Combiner = "none",
     reading: Reading | None = None,
 ) -> F64:
-    """y_int, float64 [M, outputs], of input codes int64 [M, inputs]; integers for whole levels and an integer ADC step.
+    """y_int, float64 [M, outputs], of input codes int64 [M, K]; integers for whole levels and an integer ADC step.
 
     levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
     """
@@ -97,33 +98,31 @@ def matmul_codes(
     driven, digests = planes.driven, row_digests(codes)
     code_sum, digital = np.zeros((2, len(codes), outputs))
     place, top = tiles.placement, target.top_level
+    digits = np.array(place.encoding.digits, np.int64)
     levels = resolve(levels, place, target, combiner)
     for t in range(place.tiles):
         for members in place.vote_groups(t):
             first = members[:, 0]
             output, inverted = place.bitline_output[t, first], tiles.bitline_inverted[t, first] == 1
-            weight = place.bitline_polarity[t, first].astype(np.int64) << (
-                place.bitline_slice[t, first].astype(np.int64) * target.cell.bits
-            )
+            weight = digits[place.bitline_digit[t, first]]
             for unit, wordlines in enumerate(operation_units(place, t, target)):
                 if not wordlines.size:
                     continue
-                digits = planes.digits[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
-                population = digits.sum(axis=2)[:, :, None]
-                read = _Read(digits, population, levels[t, wordlines], t, unit, digests)
+                pulses = planes.pulses[:, :, place.wordline_input[t, wordlines]].astype(np.int64)
+                population = pulses.sum(axis=2)[:, :, None]
+                read = _Read(pulses, population, levels[t, wordlines], t, unit, digests)
                 reads = _voted_reads(read, members, target, combiner, reading)
                 correction = -digital_leakage(population, target)
                 signed = np.where(inverted, -reads, reads)
                 extra = np.where(inverted, top * population - correction, correction)
                 np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
                 np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
-        if target.weights.encoding == "offset":
-            tops = (place.bitline_slice[t] == target.slices - 1) & (place.bitline_replica[t] == 0)
-            carries = place.bitline_output[t, tops & (place.bitline_output[t] >= 0)]
-            features = place.wordline_input[t][place.wordline_input[t] >= 0]
-            np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) << (target.weights.bits - 1))
+        last = (place.bitline_digit[t] == len(digits) - 1) & (place.bitline_replica[t] == 0)
+        carries = place.bitline_output[t, last & (place.bitline_output[t] >= 0)]
+        features = place.wordline_input[t][place.wordline_input[t] >= 0]
+        np.subtract.at(digital.T, carries, driven[:, features].sum(axis=1) * place.encoding.offset)
     if target.input.coding == "offset":
-        digital -= decode(tiles, target, inputs, outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
+        digital -= decode(tiles, target, codes.shape[1], outputs).sum(axis=0, dtype=np.int64) << (target.input.bits - 1)
     return target.adc.step_levels * code_sum + digital
 
 
@@ -135,9 +134,9 @@ def digital_leakage(population: I64, target: Target) -> F64:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """One operation unit of one tile, all planes. digits: [P, M, wordlines]. population: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
+    """One operation unit of one tile, all planes. pulses: [P, M, wordlines]. population: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
 
-    digits: I64
+    pulses: I64
     population: I64
     levels: U8 | F64
     tile: int
@@ -146,18 +145,18 @@ class _Read:
 
     def codes(self, cols: I64, target: Target, reading: Reading | None) -> F64:
         """Codes of some bitlines: [P, M, bitlines]."""
-        current = self.digits @ self.levels[:, cols].astype(np.float64) + leakage(self.population, target)
+        current = self.pulses @ self.levels[:, cols].astype(np.float64) + leakage(self.population, target)
         if reading is None:
             return converted(current, target)
         current = current * reading.gain[self.tile, cols] + reading.offset[self.tile, cols]
-        planes = len(self.digits)
+        planes = len(self.pulses)
         codes = np.empty_like(current)
         for p in range(planes):
-            where = (self.digests, p, planes, self.unit, self.tile, cols)
-            noise = reading.noise_levels(*where, self.population[p]) if reading.devices.has_noise else 0.0
+            where = Where(self.digests, p, planes, self.unit, self.tile, cols)
+            noise = reading.noise_levels(where, self.population[p]) if reading.physics.has_noise else 0.0
             codes[p] = converted(current[p] + noise, target)
-            if reading.devices.code_flip:
-                codes[p] = reading.flipped(codes[p], *where, target.adc.bits)
+            if reading.physics.code_flip:
+                codes[p] = reading.flipped(codes[p], where, target.adc.bits)
         return codes
 
 
@@ -176,30 +175,32 @@ def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combiner, 
     return on_grid(mean - leak) + leak
 
 
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """The digital part of one node. weight, bias: float32 [N]. input: the calibrated scale of its input; None: one scale a row."""
+
+    weight: F32
+    bias: F32
+    input: float | None = None
+
+
 def linear(
-    x: F32,
-    layer: LayerOnDie,
-    tiles: Tiles,
-    weight_scale: F32,
-    bias: F32,
-    target: Target,
-    input_scale: float | None = None,
-    combiner: Combiner = "none",
+    x: F32, layer: LayerOnDie, tiles: Tiles, scaling: Scaling, target: Target, combiner: Combiner = "none"
 ) -> F32:
-    """float32 [..., N] = x float32 [..., K] times the matrix that a die holds, plus bias float32 [N]."""
-    outputs = len(weight_scale)
-    codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, input_scale)
+    """float32 [..., N] = x float32 [..., K] times the matrix that a die holds, plus the bias."""
+    outputs = len(scaling.weight)
+    codes, scale = quantize_inputs(x.reshape(-1, x.shape[-1]), target, scaling.input)
     codes = layer.struck(codes, target.input.bits)
-    y_int = matmul_codes(codes, layer.levels, tiles, target, x.shape[-1], outputs, combiner, layer.reading)
+    y_int = matmul_codes(codes, layer.levels, tiles, target, outputs, combiner, layer.reading)
     with np.errstate(over="ignore", invalid="ignore"):
-        y = y_int.astype(np.float32) * (scale[:, None] * weight_scale) + bias
+        y = y_int.astype(np.float32) * (scale[:, None] * scaling.weight) + scaling.bias
     return y.reshape(*x.shape[:-1], outputs)
 
 
 def collapsible(
     levels: U8 | F64, tiles: Tiles, target: Target, combiner: Combiner = "none", reading: Reading | None = None
 ) -> npt.NDArray[np.bool_]:
-    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: their reads are linear in the input bits,
+    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: their reads are linear in the pulses,
     whatever the input. So no read can clip, in any operation unit, none is rounded, and no vote is to be taken.
     """
     place, full_scale = tiles.placement, (1 << target.adc.bits) - 1
@@ -214,8 +215,8 @@ def collapsible(
             replicas = levels[t][:, members if combiner in ("median", "mean") else members[:, :1]] * driven
             alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2))
             for unit in operation_units(place, t, target):
-                worst = target.top_digit * replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
-                offset = np.floor(leakage(np.array(target.top_digit * len(unit)), target) + 0.5)
+                worst = target.top_pulse * replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
+                offset = np.floor(leakage(np.array(target.top_pulse * len(unit)), target) + 0.5)
                 alike &= (worst + offset <= full_scale) | (target.adc.bits == 0)
             proven[t, members[:, 0]] = alike
     return proven

@@ -12,10 +12,10 @@ import onnxruntime as ort
 
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError
-from rcompile.hardware.effects import Effects
+from rcompile.hardware.effects.table import Effects
 from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
 from rcompile.vocabulary import Combiner
-from runtime.die.dies import Die, MeasuredDie
+from runtime.die.any_die import AnyDie
 from runtime.ort.baseline import int8_session
 from runtime.ort.session import LayerReport, load, quiet_options
 from runtime.scoring.glue import Examples, Task, find_task, load_examples
@@ -26,13 +26,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DieScore:
-    """The score on one die; seed is None for a measured one. sa0, sa1, between: the shares of its cells that are stuck at level 0, at the top
+    """The score on one die; a measured one has a seed for what its effects draw. sa0, sa1, between: the shares of its cells that are stuck at level 0, at the top
     level, and at one between.
 
     collapsed: share of bitlines whose reads fold into the integer product, exactly.
     """
 
-    seed: int | None
+    name: str
+    seed: int
     sa0: float
     sa1: float
     between: float
@@ -67,7 +68,7 @@ def evaluate(
     task: str,
     *,
     data: str | Path | None = None,
-    dies: Sequence[Die | MeasuredDie] = (),
+    dies: Sequence[AnyDie] = (),
     combiner: Combiner | None = None,
     int8: bool = False,
     limit: int | None = None,
@@ -90,23 +91,22 @@ def evaluate(
         quantized = _scores(session_int8, chosen, examples, batches, "int8", progress)
     clean = _scores(session, chosen, examples, batches, "clean", progress)
     scored = []
-    for die in dies:
+    for number, die in enumerate(dies, 1):
         if session.accepts(die):
             session.set_die(die)
         else:
             session = load(opened, die, threads=threads, combiner=combiner)
-        seed = die.seed if isinstance(die, Die) else None
-        name = "measured die" if seed is None else f"die {seed}"
+        name = f"die {number} of {len(dies)} ({die.name})"
         metrics = _scores(session, chosen, examples, batches, name, progress)
         shares = _shares(session.report())
-        scored.append(DieScore(seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics))
+        scored.append(DieScore(die.name, die.seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics))
     return Evaluation(
         task=task,
         metric=chosen.metric,
         examples=len(examples.labels),
         data=examples.origin,
         target=opened.manifest.target.name,
-        combiner=combiner or opened.manifest.options.combiner,
+        combiner=combiner or opened.manifest.combiner,
         source=None if source is None else _mean(source),
         int8=None if quantized is None else _mean(quantized),
         clean=_mean(clean),

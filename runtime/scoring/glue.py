@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import BadInputError, UsageError, no_such
+from runtime.scoring.hub import offline_unless_reachable
 
 DATA_VARIABLE = "RCOMPILE_GLUE"
 HUB_DATASET = "nyu-mll/glue"
@@ -98,7 +99,7 @@ TASKS = {
 def find_task(name: str) -> Task:
     """The task of that name. Raises UsageError listing the names."""
     if name not in TASKS:
-        raise UsageError(f"unknown task '{name}'. Tasks: {', '.join(TASKS)}.")
+        raise no_such("task", name, TASKS)
     return TASKS[name]
 
 
@@ -178,6 +179,7 @@ def _from_folder(task: Task, folder: Path) -> tuple[dict[str, list[Any]], str]:
 
 def _from_hub(task: Task) -> tuple[dict[str, list[Any]], str]:
     way_out = f"give a folder with --data, or set {DATA_VARIABLE}"
+    offline_unless_reachable()
     try:
         import datasets
     except ImportError:

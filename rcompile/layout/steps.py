@@ -1,0 +1,73 @@
+"""A layer on its way from weights to cells: one type for each step that it has reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rcompile.hardware.encoding import Encoding
+from rcompile.hardware.target import Target
+from rcompile.layout.compact import UsedLines, compact
+from rcompile.layout.encode import encode
+from rcompile.layout.normal_form import U8, Placement, Tiles
+from rcompile.layout.place import place
+from rcompile.layout.quantize import QuantizedLinear, code_steps, quantize
+from rcompile.onnx_in.linears import Linear
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A linear whose lines have their places."""
+
+    linear: Linear
+    quantized: QuantizedLinear
+    lines: UsedLines
+    placement: Placement
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A linear whose cells have their levels."""
+
+    planned: Planned
+    tiles: Tiles
+
+
+def plan(linear: Linear, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int) -> Planned:
+    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output."""
+    quantized = quantize(linear, target, code_steps(replicas, encoding))
+    lines = compact(quantized)
+    return Planned(linear, quantized, lines, place(lines, replicas, encoding, target, first_crossbar))
+
+
+def program(planned: Planned, target: Target) -> Encoded:
+    """The levels of a planned layer's cells."""
+    return Encoded(planned, encode(planned.quantized, planned.placement, target))
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer in numbers; None for what its steps have not made yet."""
+
+    name: str
+    inputs: int
+    outputs: int
+    nodes: int
+    crossbars: int | None = None
+    cells_used: int | None = None
+    inverted_bitlines: int | None = None
+
+
+def summarize(step: Linear | Planned | Encoded) -> LayerSummary:
+    """The layer in numbers."""
+    planned = step.planned if isinstance(step, Encoded) else step
+    linear = planned.linear if isinstance(planned, Planned) else planned
+    placement = planned.placement if isinstance(planned, Planned) else None
+    return LayerSummary(
+        linear.name,
+        linear.inputs,
+        linear.outputs,
+        len(linear.uses),
+        crossbars=placement.tiles if placement else None,
+        cells_used=placement.cells_used if placement else None,
+        inverted_bitlines=int(step.tiles.bitline_inverted.sum()) if isinstance(step, Encoded) else None,
+    )

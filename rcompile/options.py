@@ -1,0 +1,43 @@
+"""What is asked of a compile beyond model and target; a manifest stores it as it is."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rcompile.errors import UsageError
+from rcompile.vocabulary import Combiner, Scheme
+
+
+class CompileOptions(BaseModel):
+    """keep_on_host: globs of layer names to leave on the CPU. protect: how to guard against stuck cells; the four after it are for that."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    keep_on_host: tuple[str, ...] = Field(default=(), description="globs of the names of layers that stay on the CPU")
+    keep_source: bool = Field(default=True, description="put the source model into the bundle, to compare with")
+    pack_cells: bool = Field(default=False, description="several cells in a byte of the tile files")
+    protect: Scheme = Field(default="none", description="how faults are guarded against")
+    combiner: Combiner | None = Field(
+        default=None, description="how replicas are to be combined, null for the best predicted"
+    )
+    sa0: float | None = Field(default=None, description="the SA0 rate to guard against, null for the target's")
+    sa1: float | None = Field(default=None, description="the SA1 rate to guard against, null for the target's")
+    allow_extra_crossbars: bool = Field(default=False, description="let protection take more than the dense model")
+
+    def check(self) -> None:
+        """Raises UsageError for what means nothing."""
+        check_rates(self.sa0 or 0.0, self.sa1 or 0.0)
+        asked = (self.combiner, self.sa0, self.sa1, self.allow_extra_crossbars or None)
+        if self.protect == "none" and any(a is not None for a in asked):
+            raise UsageError("a combiner, fault rates and extra crossbars are for --protect paper or auto.")
+
+
+UNCHANGED = CompileOptions()
+
+
+def check_rates(sa0: float, sa1: float) -> None:
+    """Raises UsageError for fault rates that are no shares of all cells."""
+    if not (0 <= sa0 <= 1 and 0 <= sa1 <= 1 and sa0 + sa1 <= 1):
+        raise UsageError(
+            f"fault rates SA0 {sa0} and SA1 {sa1} must be shares of all cells: each in 0 .. 1, the sum at most 1."
+        )

@@ -28,12 +28,13 @@ $(VENV)/torch: $(VENV)/installed
 test-train: $(VENV)/torch  ## the tests of training and export, which need torch
 	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py tests/test_benchmarks_train.py
 
-lint: $(VENV)/installed  ## ruff, mypy, import-linter
+lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/clang-format --dry-run --Werror $$(find runtime/native -name "*.h" -o -name "*.cc")
 
 bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; writes build/bench.json
 	$(VENV)/bin/python benchmarks/bench.py --out build/bench.json

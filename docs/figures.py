@@ -1,4 +1,6 @@
-"""The pictures of the README: one tile's conductance map, and accuracy against the share of stuck cells. Same input, same bytes."""
+"""The pictures of the README: one tile's conductance map, and accuracy against the share of stuck cells. Same input,
+same bytes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Write the generated parts of docs/: the manifest's JSON Schema and the help page. A test checks that they are up to date."""
+"""Write the generated parts of docs/: the manifest's JSON Schema and the help page. A test checks that they are up to
+date.
+"""
 
 import argparse
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""Errors that reach a user. Each message says what, where and the way out; each class has a stable exit code, and a kind for `--json`."""
+"""Errors that reach a user. Each message says what, where and the way out; each class has a stable exit code, and a
+kind for `--json`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Interrupted(RcompileError):
 
 
 def no_such(what: str, name: str, known: Iterable[str], otherwise: str = "") -> UsageError:
-    """The error for a name that nothing has: the nearest name, all of them if they are not too many, and what else could be given."""
+    """The error for a name that nothing has: the nearest name, all of them if they are not too many, and what else
+    could be given.
+    """
     names = list(known)
     near = get_close_matches(name, names, n=1)
     guess = f"; did you mean {near[0]}?" if near else "."

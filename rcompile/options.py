@@ -9,7 +9,9 @@ from rcompile.vocabulary import Combiner, Scheme
 
 
 class CompileOptions(BaseModel):
-    """keep_on_host: globs of layer names to leave on the CPU. protect: how to guard against stuck cells; the four after it are for that."""
+    """keep_on_host: globs of layer names to leave on the CPU. protect: how to guard against stuck cells; the four after
+    it are for that.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

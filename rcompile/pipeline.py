@@ -60,9 +60,9 @@ def compile_model(
 ) -> Compiled:
     """Compile an ONNX model for a target into a bundle directory.
 
-    model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus `.bundle`, in the
-    working directory. samples: inputs that calibrate static input scales. force: replace an existing bundle. progress(layer, done, total)
-    is called after each layer. Raises RcompileError.
+    model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus
+    `.bundle`, in the working directory. samples: inputs that calibrate static input scales. force: replace an existing
+    bundle. progress(layer, done, total) is called after each layer. Raises RcompileError.
     """
     job = _job(model, target, options, samples)
     bundle = Path(out) if out is not None else Path(f"{job.source.stem}.bundle")

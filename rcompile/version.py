@@ -13,7 +13,9 @@ COMMIT = PACKAGE / "commit.txt"  # the build leaves it in a wheel
 
 @cache
 def full_version() -> str:
-    """`0.1.0+g1a2b3c4d5e6f`, `.dirty` after it if the checkout had changes; the bare version where no commit is known."""
+    """`0.1.0+g1a2b3c4d5e6f`, `.dirty` after it if the checkout had changes; the bare version where no commit is
+    known.
+    """
     commit = COMMIT.read_text(encoding="ascii").strip() if COMMIT.is_file() else _of_checkout()
     return f"{__version__}+{commit}" if commit else __version__
 

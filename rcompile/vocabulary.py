@@ -1,4 +1,6 @@
-"""The words that users choose among, each written once: types, choices of the command line, messages and the provider's options."""
+"""The words that users choose among, each written once: types, choices of the command line, messages and the provider's
+options.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import hypothesis
 import pytest
 from small_models import linear_model, tiny_classifier
 
+from rcompile import compile_model
+
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("ci")
 
@@ -18,3 +20,9 @@ def linear_onnx(tmp_path: Path) -> Path:
 @pytest.fixture
 def classifier_onnx(tmp_path: Path) -> Path:
     return tiny_classifier(tmp_path / "classifier.onnx")
+
+
+@pytest.fixture
+def bundle(classifier_onnx: Path, tmp_path: Path) -> Path:
+    compile_model(classifier_onnx, "reram128x128", tmp_path / "bundle")
+    return tmp_path / "bundle"

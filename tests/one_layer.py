@@ -1,4 +1,6 @@
-"""Bundles of one linear on any hardware, and what the reference makes of them on a die: shared by the tests of the kernels."""
+"""Bundles of one linear on any hardware, and what the reference makes of them on a die: shared by the tests of the
+kernels.
+"""
 
 import platform
 import shutil
@@ -91,7 +93,9 @@ def shuffled(placement: Placement, rng: np.random.Generator) -> Placement:
 
 
 def copied(placement: Placement, rng: np.random.Generator) -> Placement:
-    """The same weights on more bitlines: each digit of each output gets replicas beside it, and the tiles are filled anew."""
+    """The same weights on more bitlines: each digit of each output gets replicas beside it, and the tiles are filled
+    anew.
+    """
     cols = placement.bitline_output.shape[1]
     wordlines, bitlines = [], []
     for block in placement.row_blocks():

@@ -44,7 +44,9 @@ def linear_model(
 
 
 def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32, vocabulary: int = 40) -> Path:
-    """A model with a BERT's inputs: embeddings, a feed-forward block, sum pooling, a head. tokenizer.json goes beside it."""
+    """A model with a BERT's inputs: embeddings, a feed-forward block, sum pooling, a head. tokenizer.json goes beside
+    it.
+    """
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, scale: float = 0.3) -> np.ndarray:

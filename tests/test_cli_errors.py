@@ -1,26 +1,14 @@
-"""What the command line says to what it cannot do: the nearest name, the command that was meant, one exit code, one JSON document."""
+"""What the command line says to what it cannot do: the nearest name, the command that was meant, one exit code, one
+JSON document.
+"""
 
 import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import BAD_INPUT, OK, USAGE, run
 
-from rcompile.cli.main import main
 from rcompile.errors import no_such
-
-OK, USAGE, BAD_INPUT, UNSUPPORTED = 0, 2, 3, 4
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments], prog_name="rcompile")
-
-
-@pytest.fixture
-def bundle(classifier_onnx: Path) -> Path:
-    out = classifier_onnx.parent / "bundle"
-    assert run(classifier_onnx, "--target", "reram128x128", "-o", out).exit_code == OK
-    return out
 
 
 @pytest.fixture
@@ -47,7 +35,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("models/lost --target reram128x128", BAD_INPUT, "no such ONNX file: 'models/lost'"),
         ("weights.bin --target reram128x128", BAD_INPUT, "'weights.bin' holds no ONNX graph"),
         ("--target reram128x128 lost.onnx", BAD_INPUT, "no such ONNX file: 'lost.onnx'"),
-        ("--tarket reram128x128 lost.onnx", USAGE, "No such option"),
+        ("--tarket reram128x128 lost.onnx", USAGE, "'--target'"),
+        ("--verison", USAGE, "'--version'"),
         ("lost.onnx", USAGE, "Targets: ideal128x128, reram128x128"),
         ("made", BAD_INPUT, "'made' is a bundle, compiled already: `rcompile inspect made`"),
         ("compile made --target reram128x128", BAD_INPUT, "`rcompile evaluate made --task TASK` scores it"),

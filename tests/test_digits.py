@@ -1,4 +1,6 @@
-"""Encodings as lists of digits: what shipped targets compute is what it was, and any list computes as the sum it stands for."""
+"""Encodings as lists of digits: what shipped targets compute is what it was, and any list computes as the sum it stands
+for.
+"""
 
 import hashlib
 import json
@@ -19,8 +21,8 @@ from rcompile.layout.normal_form import decode
 from runtime.die.layers import on_die
 from runtime.product.reference import Scaling, linear
 
-# Of a layer of 200 inputs and 70 outputs, on every target that ships, under every scheme: weights, images and outputs as they were when encodings
-# were slices and polarities.
+# Of a layer of 200 inputs and 70 outputs, on every target that ships, under every scheme: weights, images and outputs
+# as they were when encodings were slices and polarities.
 DIGESTS = json.loads((Path(__file__).parent / "digests.json").read_text())
 EFFECTS = {
     "none": (),

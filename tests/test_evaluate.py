@@ -22,12 +22,6 @@ def data(tmp_path: Path) -> Path:
     return write_sentences(tmp_path / "glue")
 
 
-@pytest.fixture
-def bundle(classifier_onnx: Path, tmp_path: Path) -> Path:
-    compile_model(classifier_onnx, "reram128x128", tmp_path / "bundle")
-    return tmp_path / "bundle"
-
-
 def test_scores_are_those_of_one_sentence_at_a_time(bundle: Path, data: Path, classifier_onnx: Path) -> None:
     """Batching, sorting by length and padding change nothing."""
     result = runtime.evaluate(bundle, "sst2", data=data)

@@ -1,4 +1,6 @@
-"""Export of Hugging Face models: both exporters, and what comes out compiles to the same cells. Skipped without the [train] extra."""
+"""Export of Hugging Face models: both exporters, and what comes out compiles to the same cells. Skipped without the
+[train] extra.
+"""
 
 from pathlib import Path
 

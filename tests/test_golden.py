@@ -1,7 +1,8 @@
 """Agreement with independent simulators: cases with their outputs, made elsewhere (tests/golden/README.md).
 
-Cases that bind our hardware model go through `runtime.product.reference`. Cases whose rule is stated but is not ours (`compare` is "definition")
-go through that rule here, written with the parts of ours that it shares; each difference is one line of `RULES`.
+Cases that bind our hardware model go through `runtime.product.reference`. Cases whose rule is stated but is not ours
+(`compare` is "definition") go through that rule here, written with the parts of ours that it shares; each difference is
+one line of `RULES`.
 """
 
 import itertools
@@ -144,7 +145,9 @@ def groups(arrays: dict, inputs: int) -> np.ndarray:
 
 
 def currents(case: dict, arrays: dict, target: Target, signed: bool = False) -> np.ndarray:
-    """What each read sums up, in levels: float64 [M, B, T, P, S, N]. signed: positive and negative inputs in one read."""
+    """What each read sums up, in levels: float64 [M, B, T, P, S, N]. signed: positive and negative inputs in one
+    read.
+    """
     x = arrays["x"].astype(np.int64)
     if signed and target.input.coding == "sign_magnitude":
         magnitudes = input_planes(np.abs(x), target).pulses[: target.input.bits - 1]

@@ -1,4 +1,6 @@
-"""Models and data by name: what is no name on the hub is refused at once, and a hub that does not answer is not waited for."""
+"""Models and data by name: what is no name on the hub is refused at once, and a hub that does not answer is not waited
+for.
+"""
 
 import socket
 import time
@@ -6,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from command_line import BAD_INPUT, run
 
-from rcompile.cli.main import main
 from rcompile.train.export import check_source
 from runtime.scoring import hub
 
@@ -61,5 +62,5 @@ def test_what_is_no_name_on_the_hub_is_refused_at_once(
     Path("weights.bin").write_bytes(b"")
     monkeypatch.setattr("rcompile.train.export.offline_unless_reachable", lambda: pytest.fail("asked the hub"))
     check_source("models")
-    result = CliRunner().invoke(main, ["export", source, "-o", "x.onnx"])
-    assert (result.exit_code, message in result.stderr) == (3, True), result.stderr
+    result = run("export", source, "-o", "x.onnx")
+    assert (result.exit_code, message in result.stderr) == (BAD_INPUT, True), result.stderr

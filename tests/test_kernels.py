@@ -1,4 +1,6 @@
-"""The native kernels equal the NumPy reference bit for bit, whatever the shape, the target, the placement and the die."""
+"""The native kernels equal the NumPy reference bit for bit, whatever the shape, the target, the placement and the
+die.
+"""
 
 import json
 from collections.abc import Callable
@@ -116,7 +118,9 @@ def test_votes_on_shipped_targets(name: str, clipping_bits: int, combiner: Combi
     ("rows", "cell_bits", "dac_bits", "adc_bits"), [(256, 1, 1, 8), (256, 2, 1, 8), (256, 2, 3, 8), (512, 4, 4, 16)]
 )
 def test_reads_at_full_scale(rows: int, cell_bits: int, dac_bits: int, adc_bits: int) -> None:
-    """All cells stuck at the top level, all bits set: sums beyond one or two bytes in each read, and beyond 32 bits over the units."""
+    """All cells stuck at the top level, all bits set: sums beyond one or two bytes in each read, and beyond 32 bits
+    over the units.
+    """
     target = changed_target(
         "ideal128x128",
         crossbar={"rows": rows, "cols": 8, "active_rows": rows},
@@ -151,7 +155,9 @@ def test_blocks_of_rows(coding: str, rows: int) -> None:
 @settings(max_examples=60)
 @given(targets(), st.integers(1, 150), st.integers(0, 999), st.sampled_from([None, None, 0.02, 1e-39, 9e37]))
 def test_inputs_beside_the_middle_of_two_codes(target, inputs, seed, input_scale) -> None:
-    """Where a quotient that is not rounded as a division is becomes another code; at scales whose inverse is no normal number too."""
+    """Where a quotient that is not rounded as a division is becomes another code; at scales whose inverse is no normal
+    number too.
+    """
     rng = np.random.default_rng(seed)
     qmax, shape = 2 ** (target.input.bits - 1) - 1, (1, 9, inputs)
     scale = input_scale or rng.uniform(0.01, 1)

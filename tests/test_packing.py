@@ -26,7 +26,9 @@ COLS = 33  # leaves padding whatever the bits
 
 @given(st.sampled_from([1, 2, 4, 8]), st.lists(st.integers(0, 5), max_size=2), st.integers(1, 70), st.integers(0, 99))
 def test_unpack_inverts_pack(bits: int, leading: list[int], cols: int, seed: int) -> None:
-    """Against the definition: cell i of a wordline is the bits from i * bits, counted from the lowest of the first byte."""
+    """Against the definition: cell i of a wordline is the bits from i * bits, counted from the lowest of the first
+    byte.
+    """
     cells = np.random.default_rng(seed).integers(0, 1 << bits, (*leading, cols)).astype(np.uint8)
     packed = pack(cells, bits)
     assert packed.dtype == np.uint8

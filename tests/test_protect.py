@@ -1,4 +1,6 @@
-"""Protection: replicas are placed as asked, within the dense model's crossbars, and the predicted errors are those that faults cause."""
+"""Protection: replicas are placed as asked, within the dense model's crossbars, and the predicted errors are those that
+faults cause.
+"""
 
 import itertools
 from collections import Counter
@@ -38,7 +40,9 @@ SMALL = {"rows": 16, "cols": 32, "active_rows": 8}
 
 @st.composite
 def layers(draw: st.DrawFn) -> tuple[Target, QuantizedLinear, np.ndarray]:
-    """A target, a layer of which some rows and columns are pruned, and any replicas; codes are multiples where digits are given up."""
+    """A target, a layer of which some rows and columns are pruned, and any replicas; codes are multiples where digits
+    are given up.
+    """
     target = changed_target(
         "ideal128x128",
         crossbar={"rows": draw(st.integers(1, 20)), "cols": draw(st.integers(48, 70)), "active_rows": 1},
@@ -114,8 +118,8 @@ def test_broken_replicas_are_named() -> None:
 def simulated(
     levels: np.ndarray, replicas: int, combiner: Combiner, target: Target, wordlines: int, sa0: float, sa1: float
 ) -> np.ndarray:
-    """The squared error of one bitline on each of 1500 drawn dies; `cell` through the runtime's own self-test, `select` with one that
-    never errs, as the prediction has it.
+    """The squared error of one bitline on each of 1500 drawn dies; `cell` through the runtime's own self-test, `select`
+    with one that never errs, as the prediction has it.
     """
     rng = np.random.default_rng(0)
     true = rng.choice(len(levels), size=(1500, wordlines), p=levels).astype(np.uint8)
@@ -139,7 +143,9 @@ def simulated(
     ("replicas", "wordlines", "rate"), [(1, 16, 0.05), (2, 16, 0.05), (3, 16, 0.1), (4, 40, 0.05), (5, 8, 0.1)]
 )
 def test_prediction_is_what_drawn_dies_give(combiner: Combiner, replicas: int, wordlines: int, rate: float) -> None:
-    """Within four standard errors of the mean over the dies; a median of five within a third (replicas share their levels)."""
+    """Within four standard errors of the mean over the dies; a median of five within a third (replicas share their
+    levels).
+    """
     sa0, sa1 = 0.2 * rate, 0.8 * rate
     target = changed_target("ideal128x128", faults={"sa0_rate": sa0, "sa1_rate": sa1})
     levels = np.array([0.4, 0.3, 0.2, 0.1])
@@ -257,7 +263,9 @@ def test_paper_triples_the_largest_digit(tmp_path: Path) -> None:
 
 
 def test_paper_embeds_when_it_must() -> None:
-    """24 outputs are three tiles of 8; of 18 that are kept, 5 fit a tile with three copies, 6 without the lowest digit."""
+    """24 outputs are three tiles of 8; of 18 that are kept, 5 fit a tile with three copies, 6 without the lowest
+    digit.
+    """
     target = changed_target("ideal128x128", crossbar={"rows": 32, "cols": 32, "active_rows": 32})
     linear = gaussian(32, 24, 0)
     linear.codes[:, 18:] = 0

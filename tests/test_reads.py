@@ -1,4 +1,6 @@
-"""How effects enter a read: plain loops over units, planes, rows and bitlines, with deviations chosen here, against the reference."""
+"""How effects enter a read: plain loops over units, planes, rows and bitlines, with deviations chosen here, against the
+reference.
+"""
 
 import math
 from types import SimpleNamespace

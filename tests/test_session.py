@@ -125,7 +125,9 @@ def test_linears_in_a_row(bias: bool, tmp_path: Path) -> None:
 
 
 def test_half_precision_with_names_that_clash(tmp_path: Path) -> None:
-    """Unnamed products, nodes named like another's output, and casts around the crossbar: the bundle loads and agrees."""
+    """Unnamed products, nodes named like another's output, and casts around the crossbar: the bundle loads and
+    agrees.
+    """
     rng = np.random.default_rng(0)
     constants = {"w": rng.normal(0, 0.3, (16, 16)).astype(np.float16)}
     nodes = [

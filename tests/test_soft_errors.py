@@ -1,4 +1,6 @@
-"""Soft errors in embeddings and biases: as many numbers as asked for, one bit in each, and what a session makes of them."""
+"""Soft errors in embeddings and biases: as many numbers as asked for, one bit in each, and what a session makes of
+them.
+"""
 
 from pathlib import Path
 

@@ -38,7 +38,9 @@ def test_every_key_has_a_unit_and_a_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", target_names())
 def test_clean_reads_never_clip(name: str) -> None:
-    """The largest read of a fault-free bitline, leakage included, is within the ADC's full scale on every shipped target."""
+    """The largest read of a fault-free bitline, leakage included, is within the ADC's full scale on every shipped
+    target.
+    """
     target = load_target(name)
     rows = target.crossbar.active_rows
     largest = rows * target.top_level

@@ -1,4 +1,6 @@
-"""Training: gates keep to the budget, pruned lines are exact zeros, and a killed run ends where an unbroken one does."""
+"""Training: gates keep to the budget, pruned lines are exact zeros, and a killed run ends where an unbroken one
+does.
+"""
 
 import dataclasses
 from pathlib import Path

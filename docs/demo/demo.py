@@ -1,10 +1,11 @@
-"""The demo: compile a real, pruned BERT unprotected and protected, and score it in ONNX Runtime on clean and on faulty crossbars.
+"""The demo: compile a real, pruned BERT unprotected and protected, and score it in ONNX Runtime on clean and on faulty
+crossbars.
 
     make demo
 
-Needs neither torch nor transformers nor GLUE: the model and 400 labelled sentences are in this folder. With GLUE at hand (--data DIR, or
-RCOMPILE_GLUE) it scores the 872 validation sentences of SST-2 instead. Writes accuracy.json, accuracy.md, accuracy.svg, and the bundles none,
-paper and auto.
+Needs neither torch nor transformers nor GLUE: the model and 400 labelled sentences are in this folder. With GLUE at
+hand (--data DIR, or RCOMPILE_GLUE) it scores the 872 validation sentences of SST-2 instead. Writes accuracy.json,
+accuracy.md, accuracy.svg, and the bundles none, paper and auto.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Make the demo's ONNX file small enough to ship: a trimmed vocabulary, fp16 weights, int8 word embeddings with a scale a row.
+"""Make the demo's ONNX file small enough to ship: a trimmed vocabulary, fp16 weights, int8 word embeddings with a scale
+a row.
 
     python docs/demo/shrink.py PRUNED docs/demo/sst2-minilm.onnx --data GLUE_DIR
 
@@ -38,7 +39,8 @@ def trim_tokenizer(base: Path, sentences: list[str], size: int) -> tuple[Tokeniz
     full.no_truncation()
     counts = Counter(t for e in full.encode_batch(sentences) for t in e.tokens)
     characters = [t for t in vocab if len(t.removeprefix("##")) == 1 and t.isascii()]
-    # Least ids of BERT's vocabulary are its most frequent words: they break ties between words that SST-2 does not know.
+    # Least ids of BERT's vocabulary are its most frequent words: they break ties between words that SST-2 does not
+    # know.
     by_use = sorted(vocab, key=lambda t: (-counts[t], vocab[t]))
     keep = list(dict.fromkeys([*SPECIAL, *sorted(characters, key=vocab.__getitem__), *by_use]))[:size]
     description["model"]["vocab"] = {token: i for i, token in enumerate(keep)}

@@ -65,7 +65,9 @@ def _layer_problems(bundle: Bundle, entry: LayerEntry) -> list[str]:
 
 
 def _graph_problems(bundle: Bundle, sound: list[LayerEntry]) -> list[str]:
-    """Do the nodes of model.onnx compute the very layers that the manifest lists? Only layers with sound files are compared."""
+    """Do the nodes of model.onnx compute the very layers that the manifest lists? Only layers with sound files are
+    compared.
+    """
     try:
         host = read_host(bundle.path(MODEL))
     except BadInputError as error:

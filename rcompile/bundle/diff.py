@@ -22,7 +22,9 @@ class TileDifference:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between two bundles: layers that only one has or whose tiles differ in number or maps, and tiles whose cells change."""
+    """What differs between two bundles: layers that only one has or whose tiles differ in number or maps, and tiles
+    whose cells change.
+    """
 
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]

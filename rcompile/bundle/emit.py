@@ -78,7 +78,9 @@ class Written:
 
 
 def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encoded], findings: Findings) -> Written:
-    """Write every file of a bundle, the layers one at a time as they come, the manifest last. `graph` is spent afterwards."""
+    """Write every file of a bundle, the layers one at a time as they come, the manifest last. `graph` is spent
+    afterwards.
+    """
     mapped, ledger, summaries = [], [], []
     first_tile = 0
     for encoded in layers:
@@ -116,7 +118,9 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
 def _write_layer(
     folder: Path, encoded: Encoded, stored_bits: int, first_tile: int, input_scales: Mapping[str, float]
 ) -> MappedLayer:
-    """Write tiles/<layer>.safetensors: the normal form, weight_scale, and the distinct biases of the nodes that use the layer."""
+    """Write tiles/<layer>.safetensors: the normal form, weight_scale, and the distinct biases of the nodes that use the
+    layer.
+    """
     linear, quantized = encoded.planned.linear, encoded.planned.quantized
     biases, names = _distinct_biases(linear)
     file = f"tiles/{linear.name}.safetensors"

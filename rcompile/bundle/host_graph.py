@@ -39,7 +39,9 @@ INLINE_BYTES = 1024
 
 @dataclass(frozen=True, eq=False)
 class TensorSpan:
-    """Where a tensor lies in a safetensors file: dtype as safetensors names it, byte offset from the start of the file, byte length."""
+    """Where a tensor lies in a safetensors file: dtype as safetensors names it, byte offset from the start of the file,
+    byte length.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -161,7 +163,9 @@ def _cast(x: ir.Value, to: ir.DataType, name: str) -> ir.Node:
 
 
 def _move_constants(model: ir.Model, bundle: Path) -> None:
-    """Write every large initializer that is not a crossbar's to host.data; source files outside the bundle are then no longer needed."""
+    """Write every large initializer that is not a crossbar's to host.data; source files outside the bundle are then no
+    longer needed.
+    """
     held = [
         (value, tensor)
         for value in every_initializer(model)
@@ -180,7 +184,9 @@ def _move_constants(model: ir.Model, bundle: Path) -> None:
 
 @dataclass(frozen=True)
 class CrossbarNode:
-    """A CrossbarMatMul node as model.onnx holds it. tensors: (file, offset, length) in order, None for one that lies inline."""
+    """A CrossbarMatMul node as model.onnx holds it. tensors: (file, offset, length) in order, None for one that lies
+    inline.
+    """
 
     name: str
     attributes: dict[str, object]
@@ -189,7 +195,9 @@ class CrossbarNode:
 
 @dataclass(frozen=True)
 class HostGraph:
-    """What model.onnx says of itself: its crossbars, the files that its tensors lie in, and names that two nodes share."""
+    """What model.onnx says of itself: its crossbars, the files that its tensors lie in, and names that two nodes
+    share.
+    """
 
     crossbars: tuple[CrossbarNode, ...]
     files: tuple[str, ...]

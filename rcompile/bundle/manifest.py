@@ -118,7 +118,9 @@ class LedgerRow(_Part):
 
 
 class AllocationEntry(_Part):
-    """Outputs of a layer that hold their digits in so many copies each, in the encoding's order; 0: the digit is given up."""
+    """Outputs of a layer that hold their digits in so many copies each, in the encoding's order; 0: the digit is given
+    up.
+    """
 
     copies: tuple[Count, ...]
     outputs: Positive
@@ -212,7 +214,8 @@ def manifest_schema() -> str:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a bundle.
 
-    Raises BadInputError with every error at once if it is missing or wrong, UnsupportedError if a newer format wrote it.
+    Raises BadInputError with every error at once if it is missing or wrong, UnsupportedError if a newer format wrote
+    it.
     """
     path = folder / MANIFEST
     if folder.suffix == ".onnx" and not folder.is_dir():

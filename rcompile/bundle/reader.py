@@ -98,7 +98,9 @@ class Bundle:
         return Layer(entry, tiles, tensors["weight_scale"], {n.bias: tensors[n.bias] for n in entry.nodes})
 
     def tile(self, address: str) -> tuple[Layer, int]:
-        """The layer and tile number of an address LAYER:T. Raises UsageError for one that the bundle does not have, BadInputError for damage."""
+        """The layer and tile number of an address LAYER:T. Raises UsageError for one that the bundle does not have,
+        BadInputError for damage.
+        """
         name, _, number = address.rpartition(":")
         if not name or not number.isdecimal():
             raise UsageError(f"'{address}' is no tile: write LAYER:T, as in {self.manifest.layers[0].name}:0.")

@@ -73,7 +73,9 @@ def _put_in_place(scratch: Path, out: Path, force: bool) -> None:
 
 
 def _remove_abandoned(out: Path) -> None:
-    """Clear up after compiles to the same place that were killed: half-written directories, and a bundle set aside for its successor."""
+    """Clear up after compiles to the same place that were killed: half-written directories, and a bundle set aside for
+    its successor.
+    """
     name = glob.escape(out.name)
     for path in [*out.parent.glob(f".{name}.partial-*"), *out.parent.glob(f".{name}.previous-*")]:
         pid = path.name.rpartition("-")[2]

@@ -1,4 +1,6 @@
-"""What arguments and options take, and what a shell offers to complete them with. Nothing here imports pydantic: a shell waits for it."""
+"""What arguments and options take, and what a shell offers to complete them with. Nothing here imports pydantic: a
+shell waits for it.
+"""
 
 from __future__ import annotations
 

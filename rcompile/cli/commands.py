@@ -92,6 +92,11 @@ class Commands(Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first argument names, or `compile` for what looks like a model."""
+        first = args[0].partition("=")[0]
+        if first.startswith("--"):
+            known = [name for command in (self, self.commands[DEFAULT]) for p in command.params for name in p.opts]
+            if first not in known and not ctx.resilient_parsing:
+                raise click.NoSuchOption(first, possibilities=known, ctx=ctx)
         if args[0] not in self.commands and _looks_like_a_model(args[0]):
             args = [DEFAULT, *args]
         return super().resolve_command(ctx, args)

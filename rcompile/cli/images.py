@@ -19,7 +19,9 @@ from rcompile.vocabulary import ImageFormat, words
 @force_option("file")
 @JSON
 def images(bundle: Path, image_format: Any, out: Path, force: bool, as_json: bool) -> None:
-    """Write the images of BUNDLE for a bench: the level of every cell, crossbar by crossbar, and the conductance of each level."""
+    """Write the images of BUNDLE for a bench: the level of every cell, crossbar by crossbar, and the conductance of
+    each level.
+    """
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
     from rcompile.images.write import write_images

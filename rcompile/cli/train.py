@@ -112,8 +112,9 @@ def train(
 ) -> None:
     """Fine-tune a Hugging Face model on a GLUE task, and prune it.
 
-    Gates learn which rows and columns it can do without. The pruned model learns from the given one as its teacher. With --keep 1 nothing
-    is pruned, and it learns from the labels. A killed run goes on where it was when the same command is given again.
+    Gates learn which rows and columns it can do without. The pruned model learns from the given one as its teacher.
+    With --keep 1 nothing is pruned, and it learns from the labels. A killed run goes on where it was when the same
+    command is given again.
     """
     from rcompile.hardware.target_file import load_target
     from rcompile.train.extras import require
@@ -172,7 +173,8 @@ def prune(
 ) -> None:
     """Prune a fine-tuned Hugging Face model in one shot.
 
-    Without training, for those who cannot `rcompile train`. Samples say which rows and columns matter least; least squares refit the rest. Expect to keep more than training would: 0.8, say.
+    Without training, for those who cannot `rcompile train`. Samples say which rows and columns matter least; least
+    squares refit the rest. Expect to keep more than training would: 0.8, say.
     """
     from rcompile.hardware.target_file import load_target
     from rcompile.train.extras import require

@@ -54,7 +54,9 @@ def with_changes(target: Target, changes: Sequence[str]) -> Target:
 
 
 def with_effects(target: Target, changes: Sequence[str]) -> Target:
-    """A target with effects turned on, changed or turned off, as `--effect` says: `NAME`, `NAME.KEY=VALUE` or `none`."""
+    """A target with effects turned on, changed or turned off, as `--effect` says: `NAME`, `NAME.KEY=VALUE` or
+    `none`.
+    """
     return with_changes(target, [f"effects.{change}" for change in changes])
 
 
@@ -77,7 +79,9 @@ def check(data: Mapping[str, Any], changes: Sequence[str] = ()) -> Checked:
 
 
 def _change(data: dict[str, Any], text: str) -> str:
-    """Make one change to a target's data, and return its key; a changed key has no source any more. Raises ValueError."""
+    """Make one change to a target's data, and return its key; a changed key has no source any more. Raises
+    ValueError.
+    """
     path, given, value = text.partition("=")
     *sections, key = path.split(".")
     if path == "effects.none" and not given:

@@ -27,8 +27,8 @@ def _signed_powers_of_two(digits: tuple[int, ...]) -> tuple[int, ...]:
 class Encoding(Section):
     """A weight is the sum over its bitlines of digit * level, less the offset.
 
-    digits: signed powers of two that shift-add applies, one a bitline of an output over one row block; the offset is subtracted digitally, with
-    the bitline of the last digit.
+    digits: signed powers of two that shift-add applies, one a bitline of an output over one row block; the offset is
+    subtracted digitally, with the bitline of the last digit.
     """
 
     digits: Annotated[
@@ -57,8 +57,8 @@ class Encoding(Section):
     def levels(self, top_level: int) -> U8:
         """The level of each digit's cell for every weight code: u8 [256, digits], by the code modulo 256.
 
-        Greedily: the digits that have the sign of what is left of `code + offset`, from the largest to the smallest, take as many levels as they can.
-        For offset and differential encoding that is the one way to write a code.
+        Greedily: the digits that have the sign of what is left of `code + offset`, from the largest to the smallest,
+        take as many levels as they can. For offset and differential encoding that is the one way to write a code.
         """
         rest = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64) + self.offset
         table = np.zeros((256, len(self.digits)), np.uint8)

@@ -1,4 +1,6 @@
-"""What a die's physics is in numbers: all that the reference and the native kernels know of effects. docs/hardware.md, "Effects", is the prose."""
+"""What a die's physics is in numbers: all that the reference and the native kernels know of effects. docs/hardware.md,
+"Effects", is the prose.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class CellTables:
-    """Conductance of the cells programmed to each level, in levels and with leakage: a level-0 cell's mean is `target.hrs_levels`.
+    """Conductance of the cells programmed to each level, in levels and with leakage: a level-0 cell's mean is
+    `target.hrs_levels`.
 
-    base + max(mean + sigma * z, 0) * exp(spread * z'), all float64 [levels]. reach: erf(k / sqrt(2)), z being cut off at k; 1 if it is not.
+    base + max(mean + sigma * z, 0) * exp(spread * z'), all float64 [levels]. reach: erf(k / sqrt(2)), z being cut off
+    at k; 1 if it is not.
     """
 
     base: F64
@@ -41,10 +45,11 @@ def ideal_cells(target: Target) -> CellTables:
 
 @dataclass(frozen=True, eq=False)
 class Physics:
-    """A die's physics in numbers, everything in levels. The names are those of the provider's die option (docs/runtime.md).
+    """A die's physics in numbers, everything in levels. The names are those of the provider's die option
+    (docs/runtime.md).
 
-    cells: None if they hold their levels exactly. wordline_drop, bitline_drop: share of the read voltage that a current of one level loses over
-    one segment. Bits that flip: -1 for any.
+    cells: None if they hold their levels exactly. wordline_drop, bitline_drop: share of the read voltage that a current
+    of one level loses over one segment. Bits that flip: -1 for any.
     """
 
     sa0: float = 0.0
@@ -109,7 +114,9 @@ def _tables(cells: CellTables) -> dict[str, str]:
 
 
 def physics_of(target: Target, sa0: float = 0.0, sa1: float = 0.0) -> Physics:
-    """The numbers of a die with these fault rates and the target's effects, which each act in turn. Raises UsageError for what means nothing."""
+    """The numbers of a die with these fault rates and the target's effects, which each act in turn. Raises UsageError
+    for what means nothing.
+    """
     found = Physics(sa0, sa1)
     for effect in target.effects.on:
         found = effect.act(found, target)

@@ -1,6 +1,7 @@
 """Targets: what the hardware is, as validated data.
 
-A target is a TOML file (`targets/*.toml` ships some). Units are in the key names; `Target` is frozen and hashable by content.
+A target is a TOML file (`targets/*.toml` ships some). Units are in the key names; `Target` is frozen and hashable by
+content.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ class Faults(Section):
     sa1_rate: Annotated[float, key("cells stuck at LRS, the top level", "1", ge=0, le=1)]
 
     def chosen(self, sa0: float | None, sa1: float | None) -> tuple[float, float]:
-        """The rates (SA0, SA1) that are asked for: the target's if neither is given; one alone means that kind of fault alone."""
+        """The rates (SA0, SA1) that are asked for: the target's if neither is given; one alone means that kind of fault
+        alone.
+        """
         return (self.sa0_rate, self.sa1_rate) if sa0 is None and sa1 is None else (sa0 or 0.0, sa1 or 0.0)
 
 
@@ -168,7 +171,9 @@ class Target(Section):
 
     @property
     def likelier_level(self) -> int:
-        """What a cell holds of which the replicas read level 0 and the top level equally often: the level that sticks less."""
+        """What a cell holds of which the replicas read level 0 and the top level equally often: the level that sticks
+        less.
+        """
         return 0 if self.faults.sa1_rate >= self.faults.sa0_rate else self.top_level
 
     @property

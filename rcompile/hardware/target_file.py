@@ -17,7 +17,8 @@ from rcompile.hardware.target import Target
 def load_target(name_or_path: str | Path, changes: Sequence[str] = ()) -> Target:
     """The target of that name, or of that TOML file. changes: `section.key=VALUE`, each in place of what the file says.
 
-    Raises BadInputError with every error at once, each with file, line and key; UsageError for a name that no target has.
+    Raises BadInputError with every error at once, each with file, line and key; UsageError for a name that no target
+    has.
     """
     text = str(name_or_path)
     if text in target_names():
@@ -57,7 +58,9 @@ def parse_target(source: str, where: str, changes: Sequence[str] = ()) -> Target
 
 
 def _is_of(key: str, changed: str, data: Mapping[str, Any]) -> bool:
-    """Whether what is wrong with a key came with a change: of the key, of what it lies in, or of something in a section that the file lacks."""
+    """Whether what is wrong with a key came with a change: of the key, of what it lies in, or of something in a section
+    that the file lacks.
+    """
     return f"{key}.".startswith(f"{changed}.") or (changed.startswith(f"{key}.") and key.split(".")[0] not in data)
 
 

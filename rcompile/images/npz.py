@@ -1,4 +1,6 @@
-"""NumPy's .npz: `levels` u8 [crossbars, rows, cols], `crossbar` i32, `layer` and `tile` of each, `level_siemens` f64 [levels]."""
+"""NumPy's .npz: `levels` u8 [crossbars, rows, cols], `crossbar` i32, `layer` and `tile` of each, `level_siemens` f64
+[levels].
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Write a bundle's images in another format. A new format is a module that takes `CrossbarImage`s, and a line in `FORMATS`."""
+"""Write a bundle's images in another format. A new format is a module that takes `CrossbarImage`s, and a line in
+`FORMATS`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Images:
 def write_images(bundle: Bundle, out: str | Path, image_format: ImageFormat, *, force: bool = False) -> Images:
     """Every crossbar of a bundle, in rising order of its number, to the file `out`.
 
-    Raises UsageError for a file that exists, BadInputError for a bundle that is damaged and a file that cannot be written.
+    Raises UsageError for a file that exists, BadInputError for a bundle that is damaged and a file that cannot be
+    written.
     """
     out = Path(out)
     if out.exists() and not force:

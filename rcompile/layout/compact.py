@@ -1,4 +1,6 @@
-"""Compact: leave out the inputs and outputs that pruning has set to zero, so that their wordlines and bitlines are free."""
+"""Compact: leave out the inputs and outputs that pruning has set to zero, so that their wordlines and bitlines are
+free.
+"""
 
 from __future__ import annotations
 

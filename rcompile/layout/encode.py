@@ -12,15 +12,17 @@ from rcompile.layout.quantize import QuantizedLinear
 def encode(linear: QuantizedLinear, placement: Placement, target: Target) -> Tiles:
     """Levels of every cell of the layer's tiles; cells that nothing uses hold level 0.
 
-    With column inversion a bitline whose level sum exceeds half of full scale stores `top - level` (Shafiee et al., ISCA 2016), so that
-    no read of a fault-free bitline exceeds half of `rows * top`, times the largest pulse that a DAC drives.
+    With column inversion a bitline whose level sum exceeds half of full scale stores `top - level` (Shafiee et al.,
+    ISCA 2016), so that no read of a fault-free bitline exceeds half of `rows * top`, times the largest pulse that a DAC
+    drives.
     """
     tiles, rows, cols = placement.tiles, target.crossbar.rows, target.crossbar.cols
     digits, outputs = len(placement.encoding.digits), linear.codes.shape[1]
     levels = np.zeros((tiles, rows, cols), np.uint8)
     inverted = np.zeros((tiles, cols), np.uint8)
     levels_of_code = placement.encoding.levels(target.top_level)
-    # What each digit of each output would hold over a row block, and a last line of nothing: all tiles of the block take their bitlines from it.
+    # What each digit of each output would hold over a row block, and a last line of nothing: all tiles of the block
+    # take their bitlines from it.
     lines = np.zeros((rows, digits * outputs + 1), np.uint8)
     for block in placement.row_blocks():
         wordlines = np.flatnonzero(placement.wordline_input[block.start] >= 0)

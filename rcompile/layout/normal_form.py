@@ -28,9 +28,9 @@ F32 = npt.NDArray[np.float32]
 class Placement:
     """Which input drives each wordline and what each bitline holds, for the T tiles of one layer.
 
-    encoding: the digits of its weights. crossbar: i32 [T], the physical crossbar of each tile. wordline_input: i32 [T, rows], -1 undriven.
-    bitline_output: i32 [T, cols], -1 unused. bitline_digit: u8 [T, cols], which of the encoding's digits. bitline_replica: u8 [T, cols], 0 the
-    original.
+    encoding: the digits of its weights. crossbar: i32 [T], the physical crossbar of each tile. wordline_input: i32 [T,
+    rows], -1 undriven. bitline_output: i32 [T, cols], -1 unused. bitline_digit: u8 [T, cols], which of the encoding's
+    digits. bitline_replica: u8 [T, cols], 0 the original.
     """
 
     encoding: Encoding
@@ -55,8 +55,8 @@ class Placement:
         return int(((self.wordline_input >= 0).sum(1) * (self.bitline_output >= 0).sum(1)).sum())
 
     def vote_groups(self, tile: int) -> list[I64]:
-        """The bitlines of a tile that hold the same digit of the same output: one array [groups, R] for each number R of replicas, replica 0
-        first.
+        """The bitlines of a tile that hold the same digit of the same output: one array [groups, R] for each number R
+        of replicas, replica 0 first.
         """
         used = np.flatnonzero(self.bitline_output[tile] >= 0)
         of = np.stack([m[tile, used].astype(np.int64) for m in (self.bitline_output, self.bitline_digit)])
@@ -100,7 +100,9 @@ MAPS = tuple(f.name for f in fields(Placement) if f.name != "encoding")
 
 
 def digit_levels(codes: I8, levels_of_code: U8) -> U8:
-    """The level of each cell of one digit before inversion: u8 of int8 codes, same shape. levels_of_code: a column of `Encoding.levels`."""
+    """The level of each cell of one digit before inversion: u8 of int8 codes, same shape. levels_of_code: a column of
+    `Encoding.levels`.
+    """
     stored = codes.tobytes().translate(levels_of_code.tobytes())  # a look-up a byte, several times as fast as NumPy's
     return np.frombuffer(stored, np.uint8).reshape(codes.shape)
 

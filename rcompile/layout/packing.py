@@ -1,4 +1,6 @@
-"""Packing: several cells in one byte, the first in the low bits. Tile files of `--pack-cells` and fault maps hold them so."""
+"""Packing: several cells in one byte, the first in the low bits. Tile files of `--pack-cells` and fault maps hold them
+so.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ U8 = npt.NDArray[np.uint8]
 
 
 def pack(cells: U8, bits: int) -> U8:
-    """u8 [..., ceil(cols * bits / 8)] of cells u8 [..., cols] that are below 2^bits; padded with 0. bits: 1, 2, 4, or 8, which packs nothing."""
+    """u8 [..., ceil(cols * bits / 8)] of cells u8 [..., cols] that are below 2^bits; padded with 0. bits: 1, 2, 4, or
+    8, which packs nothing.
+    """
     if fill := -cells.shape[-1] % (8 // bits):
         cells = np.concatenate([cells, np.zeros((*cells.shape[:-1], fill), np.uint8)], axis=-1)
     while bits < 8:  # neighbours become one cell of twice the bits
@@ -20,7 +24,9 @@ def pack(cells: U8, bits: int) -> U8:
 
 
 def unpack(packed: U8, cols: int, bits: int) -> U8:
-    """The inverse of `pack`. Raises ValueError for another type or width than `cols` cells give, and for padding that is not 0."""
+    """The inverse of `pack`. Raises ValueError for another type or width than `cols` cells give, and for padding that
+    is not 0.
+    """
     width = -(-cols * bits // 8)
     if packed.dtype != np.uint8 or packed.shape[-1:] != (width,):
         wanted = [*packed.shape[:-1], width]

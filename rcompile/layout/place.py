@@ -20,9 +20,10 @@ def plain(outputs: int, encoding: Encoding) -> U8:
 def place(lines: UsedLines, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int = 0) -> Placement:
     """Wordlines and bitlines are filled in order; the last tile of a row or column may be short.
 
-    replicas: u8 [N, digits], bitlines that hold each digit of each output; 0 for a digit that is given up. All bitlines of an output lie in
-    one tile, so that its shift-add and its votes stay local; outputs with most bitlines come first. Within a tile they lie digit by
-    digit: the outputs of the first digit, its replicas after it, then those of the next. The tiles take one crossbar after the other.
+    replicas: u8 [N, digits], bitlines that hold each digit of each output; 0 for a digit that is given up. All bitlines
+    of an output lie in one tile, so that its shift-add and its votes stay local; outputs with most bitlines come first.
+    Within a tile they lie digit by digit: the outputs of the first digit, its replicas after it, then those of the
+    next. The tiles take one crossbar after the other.
     """
     rows, cols = target.crossbar.rows, target.crossbar.cols
     row_blocks = -(-len(lines.inputs) // rows)

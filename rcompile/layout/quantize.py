@@ -14,7 +14,9 @@ from rcompile.onnx_in.linears import Linear
 
 @dataclass(frozen=True, eq=False)
 class QuantizedLinear:
-    """codes: int8 [K, N] in [-(2^(W-1)-1), 2^(W-1)-1]. weight_scale: float32 [N], > 0; weight ~ codes * weight_scale."""
+    """codes: int8 [K, N] in [-(2^(W-1)-1), 2^(W-1)-1]. weight_scale: float32 [N], > 0; weight ~ codes *
+    weight_scale.
+    """
 
     name: str
     codes: I8
@@ -22,16 +24,19 @@ class QuantizedLinear:
 
 
 def code_steps(replicas: U8, encoding: Encoding) -> I32:
-    """What the codes of each output are multiples of, the smallest digit that it keeps: i32 [N] of replicas u8 [N, digits]."""
+    """What the codes of each output are multiples of, the smallest digit that it keeps: i32 [N] of replicas u8 [N,
+    digits].
+    """
     magnitudes = np.abs(np.array(encoding.digits, np.int32))
     return np.where(replicas > 0, magnitudes, magnitudes.max()).min(axis=1)
 
 
 def quantize(linear: Linear, target: Target, step: I32 | None = None) -> QuantizedLinear:
-    """Symmetric, per output, to the nearest code (ties to even); int8 codes that came with the model are kept as they are.
+    """Symmetric, per output, to the nearest code (ties to even); int8 codes that came with the model are kept as they
+    are.
 
-    step: i32 [N], the codes of an output are multiples of it; None for 1 throughout. An output whose weights are all zero
-    gets scale 1. Raises BadInputError for NaN or Inf weights.
+    step: i32 [N], the codes of an output are multiples of it; None for 1 throughout. An output whose weights are all
+    zero gets scale 1. Raises BadInputError for NaN or Inf weights.
     """
     limit = target.weight_code_max
     weight = linear.weight.read()
@@ -52,7 +57,9 @@ def quantize(linear: Linear, target: Target, step: I32 | None = None) -> Quantiz
 
 
 def _nearest_codes(values: F32, limit: int | I32) -> tuple[I8, F32]:
-    """Codes int8 [K, N] and scales float32 [N] of weights float32 [K, N]. limit: the largest code, of all outputs or of each."""
+    """Codes int8 [K, N] and scales float32 [N] of weights float32 [K, N]. limit: the largest code, of all outputs or of
+    each.
+    """
     largest = np.maximum(values.max(axis=0), -values.min(axis=0))
     # A scale below the smallest normal float would divide by zero; such an output is zero at any precision.
     scale = (largest / np.asarray(limit, np.float32)).astype(np.float32)

@@ -34,7 +34,8 @@ def calibrate(
 ) -> dict[str, float]:
     """The input scale of each node by its name: max |x| over the samples, over the largest input code.
 
-    model: as `read_model` gave it; source: its file. samples: a text file, one sentence a line (a tokenizer.json must lie beside the model), or .npz with one array per model input.
+    model: as `read_model` gave it; source: its file. samples: a text file, one sentence a line (a tokenizer.json must
+    lie beside the model), or .npz with one array per model input.
     """
     import onnxruntime as ort
 

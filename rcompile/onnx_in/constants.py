@@ -39,7 +39,8 @@ class WeightValues:
 class ConstantWeight:
     """A constant reached through Identity, Cast, Transpose and DequantizeLinear, not yet read.
 
-    dtype is that of the value as the product sees it. origin: the initializer at the start of the chain; steps: what the chain does to it.
+    dtype is that of the value as the product sees it. origin: the initializer at the start of the chain; steps: what
+    the chain does to it.
     """
 
     value: ir.Value
@@ -56,7 +57,9 @@ class ConstantWeight:
         return str(self.origin.name)
 
     def likeness(self) -> Hashable:
-        """The same for equal matrices, and another for most that differ: the stored tensor's first row, and what is done to it."""
+        """The same for equal matrices, and another for most that differ: the stored tensor's first row, and what is
+        done to it.
+        """
         stored = _stored(self.origin)
         likeness = self.steps, self.transpose, self.alpha, str(stored.dtype), stored.shape, stored[:1].tobytes()
         del stored
@@ -64,8 +67,8 @@ class ConstantWeight:
         return likeness
 
     def equals(self, other: ConstantWeight) -> bool:
-        """True if two of one likeness hold the same numbers, stored once or twice: exporters fold a transpose once for each use of a
-        tied weight.
+        """True if two of one likeness hold the same numbers, stored once or twice: exporters fold a transpose once for
+        each use of a tied weight.
         """
         return self.origin is other.origin or np.array_equal(_stored(self.origin), _stored(other.origin))
 
@@ -90,7 +93,9 @@ class ConstantWeight:
         return self._quantized(*found)
 
     def release(self) -> None:
-        """Let go of the mapped file that `read` left open, so that memory is bounded by one layer and not by the model."""
+        """Let go of the mapped file that `read` left open, so that memory is bounded by one layer and not by the
+        model.
+        """
         tensor = _tensor(self.origin)
         if isinstance(tensor, ir.ExternalTensor):
             with suppress(BufferError):  # codes that are kept as they were still lie there
@@ -110,7 +115,9 @@ class ConstantWeight:
 
 
 def constant_weight(value: ir.Value) -> ConstantWeight | None:
-    """The constant that `value` always holds, or None if it depends on an input or is made in a way that is not followed."""
+    """The constant that `value` always holds, or None if it depends on an input or is made in a way that is not
+    followed.
+    """
     origin, steps = _origin(value)
     tensor = _tensor(origin)
     if tensor is None or tensor.dtype not in FLOATS | QUANTIZED:

@@ -1,7 +1,8 @@
 """Find linears: every product of an activation and a constant matrix.
 
-Takes MatMul, MatMul + Add and Gemm (either transpose, any alpha and beta), with the weight an initializer or a Constant, directly or
-behind Identity, Cast, Transpose and DequantizeLinear. What stays on the host is listed with its reason.
+Takes MatMul, MatMul + Add and Gemm (either transpose, any alpha and beta), with the weight an initializer or a
+Constant, directly or behind Identity, Cast, Transpose and DequantizeLinear. What stays on the host is listed with its
+reason.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ PRODUCTS = {
 class Use:
     """One place in the graph that multiplies by a linear's weight.
 
-    node: the product; tail: the bias Add that it absorbs, if any. result: the value that it stands for. bias: float32 [N] or None.
-    dtype: of activation and result.
+    node: the product; tail: the bias Add that it absorbs, if any. result: the value that it stands for. bias: float32
+    [N] or None. dtype: of activation and result.
     """
 
     node: ir.Node
@@ -72,7 +73,8 @@ Group = list[tuple[Use, ConstantWeight]]  # whose weights are equal
 class Linear:
     """A constant matrix and every node that multiplies by it (tied weights: several).
 
-    weight.read() gives float32 [inputs, outputs] or the stored int8 codes with their scales; it is read once, when its turn comes.
+    weight.read() gives float32 [inputs, outputs] or the stored int8 codes with their scales; it is read once, when its
+    turn comes.
     """
 
     name: str

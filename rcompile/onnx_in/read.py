@@ -1,4 +1,6 @@
-"""Read ONNX: parse a file, check that everything is at hand, and bring it into the form that the other stages expect."""
+"""Read ONNX: parse a file, check that everything is at hand, and bring it into the form that the other stages
+expect.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ NOT_ONNX = (
 
 
 def read_model(path: Path) -> ir.Model:
-    """Parse an ONNX file; external data stay on disk until they are read. Functions are inlined, Constant nodes made initializers.
+    """Parse an ONNX file; external data stay on disk until they are read. Functions are inlined, Constant nodes made
+    initializers.
 
     Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11.
     """

@@ -43,7 +43,9 @@ def session_inputs(session: Any) -> list[ModelInput]:
 
 
 def read_samples(path: Path, way_out: str) -> str:
-    """What a text file of samples holds. Raises BadInputError, which ends with `way_out`, for one that cannot be read."""
+    """What a text file of samples holds. Raises BadInputError, which ends with `way_out`, for one that cannot be
+    read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -85,7 +87,8 @@ class TextEncoder:
     def batches(self, texts: Texts, order: Sequence[int], size: int) -> Iterator[tuple[list[int], Feeds]]:
         """The texts in this order, `size` at a time or as many as the model fixes: indices of a batch, and its feeds.
 
-        A batch that is short of a fixed size is filled up with repeats of its last text; the indices are those of the first rows.
+        A batch that is short of a fixed size is filled up with repeats of its last text; the indices are those of the
+        first rows.
         """
         size = self._batch or size
         for start in range(0, len(order), size):

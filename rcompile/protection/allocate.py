@@ -1,6 +1,7 @@
 """Allocate: how many bitlines hold each digit of each output, for the least predicted error in so many crossbars.
 
-Digits of one magnitude are copied alike, whatever their sign: an allocation is a number of copies for each magnitude, in rising order.
+Digits of one magnitude are copied alike, whatever their sign: an allocation is a number of copies for each magnitude,
+in rising order.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ MOST_COPIES = 24  # of all digits of one sign
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What protection needs to know of a layer. scale: f32 [N] of its outputs, 0 where pruned. energy: sum over the matrix of the squared
-    weights, above 0. levels: f64 [magnitudes, top + 1], share of cells at each level, as stored.
+    """What protection needs to know of a layer. scale: f32 [N] of its outputs, 0 where pruned. energy: sum over the
+    matrix of the squared weights, above 0. levels: f64 [magnitudes, top + 1], share of cells at each level, as stored.
     """
 
     name: str
@@ -69,7 +70,9 @@ def predict_errors(
 
 
 def predicted_error(layers: Sequence[Survey], replicas: Mapping[str, U8], errors: Mapping[str, LayerErrors]) -> float:
-    """Relative squared error of an output under an allocation u8 [N, magnitudes] by layer, mean over the layers, for white inputs."""
+    """Relative squared error of an output under an allocation u8 [N, magnitudes] by layer, mean over the layers, for
+    white inputs.
+    """
     total = 0.0
     for layer in layers:
         distinct, which = np.unique(replicas[layer.name], axis=0, return_inverse=True)
@@ -91,8 +94,9 @@ def may_give_up(count: int, target: Target) -> bool:
 
 
 def allocate(layers: Sequence[Survey], errors: Mapping[str, LayerErrors], budget: int, target: Target) -> dict[str, U8]:
-    """u8 [N, magnitudes] by layer: at the lowest price of a bitline at which all outputs fit into `budget` crossbars, each takes the
-    allocation with the least `error + price * bitlines` (a Lagrangian relaxation of the knapsack). Pruned outputs stay plain.
+    """u8 [N, magnitudes] by layer: at the lowest price of a bitline at which all outputs fit into `budget` crossbars,
+    each takes the allocation with the least `error + price * bitlines` (a Lagrangian relaxation of the knapsack).
+    Pruned outputs stay plain.
     """
     menu = _menu(target)
     width, plain = target.encoding.bitlines(menu), np.ones(menu.shape[1], np.uint8)
@@ -125,8 +129,8 @@ def _units(wordlines: int, target: Target) -> Iterator[int]:
 
 
 def _menu(target: Target) -> U8:
-    """The allocations that an output may take, u8 [A, magnitudes]: copies never fall from a magnitude to the next larger one; the lowest may be
-    given up, or the lowest two where cells hold one bit.
+    """The allocations that an output may take, u8 [A, magnitudes]: copies never fall from a magnitude to the next
+    larger one; the lowest may be given up, or the lowest two where cells hold one bit.
     """
     magnitudes = len(target.encoding.magnitudes)
     rows = [
@@ -141,7 +145,9 @@ def _menu(target: Target) -> U8:
 
 
 def _offers(errors: F64, width: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Of the allocations with equally many bitlines, the best one: no other can win at any price. Numbers in the menu."""
+    """Of the allocations with equally many bitlines, the best one: no other can win at any price. Numbers in the
+    menu.
+    """
     same_width = [np.flatnonzero(width == w) for w in np.unique(width)]
     return np.array([rows[errors[rows].argmin()] for rows in same_width])
 

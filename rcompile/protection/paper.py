@@ -1,4 +1,6 @@
-"""The published recipe (Li et al., arXiv 2401.11664): three copies of the largest digit, the lowest one given up where they do not fit."""
+"""The published recipe (Li et al., arXiv 2401.11664): three copies of the largest digit, the lowest one given up where
+they do not fit.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from rcompile.protection.allocate import LayerErrors, Survey, crossbars_of, may_
 def published(
     layers: Sequence[Survey], errors: Mapping[str, LayerErrors], budget: int, target: Target
 ) -> dict[str, U8]:
-    """u8 [N, magnitudes] by layer, alike for all outputs. Raises UnsupportedError for a target whose bitlines do not hold an output so."""
+    """u8 [N, magnitudes] by layer, alike for all outputs. Raises UnsupportedError for a target whose bitlines do not
+    hold an output so.
+    """
     encoding = target.encoding
     tripled = np.ones(len(encoding.magnitudes), np.uint8)
     tripled[-1] = 3

@@ -1,7 +1,8 @@
 """Predict: the error that stuck cells leave in a layer's outputs, in closed form, before any die is known.
 
-All errors are expected squared errors of a weight code, summed over a layer's wordlines, in units of one squared;
-with white inputs that is the squared error of an output over the mean square of an input code. docs/protection.md derives them.
+All errors are expected squared errors of a weight code, summed over a layer's wordlines, in units of one squared; with
+white inputs that is the squared error of an output over the mean square of an input code. docs/protection.md derives
+them.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ def level_error(
 ) -> float:
     """Expected squared error of one bitline after its vote, summed over its wordlines.
 
-    levels: [top + 1], share of cells that hold each level. units: wordlines driven in each read. sa0, sa1: fault rates. Cells fail
-    independently, and no read clips. `none`, `cell` and `mean` are exact. `select` and `median` take the errors of replicas as
-    independent although replicas share their level, and `select` takes the self-test as infallible: exact for few faults, up to a third
-    low for three or five replicas where a tenth of the cells are stuck. `median` takes the reads of 1-bit DACs.
+    levels: [top + 1], share of cells that hold each level. units: wordlines driven in each read. sa0, sa1: fault rates.
+    Cells fail independently, and no read clips. `none`, `cell` and `mean` are exact. `select` and `median` take the
+    errors of replicas as independent although replicas share their level, and `select` takes the self-test as
+    infallible: exact for few faults, up to a third low for three or five replicas where a tenth of the cells are stuck.
+    `median` takes the reads of 1-bit DACs.
     """
     if combiner == "cell" and replicas > 1:
         return sum(units) * _decided(levels, replicas, target, sa0, sa1)
@@ -64,7 +66,9 @@ def _errors(levels: F64, sa0: float, sa1: float) -> tuple[F64, F64]:
 
 
 def _decided(levels: F64, replicas: int, target: Target, sa0: float, sa1: float) -> float:
-    """Squared error of the level that a self-test decides on: over all counts of replicas at level 0, at the top and good."""
+    """Squared error of the level that a self-test decides on: over all counts of replicas at level 0, at the top and
+    good.
+    """
     top, total = target.top_level, 0.0
     for zeros, tops in product(range(replicas + 1), repeat=2):
         good = replicas - zeros - tops
@@ -82,7 +86,9 @@ def _decided(levels: F64, replicas: int, target: Target, sa0: float, sa1: float)
 
 
 def _least_damage(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) -> float:
-    """Expected least of `replicas` independent damages, each the sum of squared errors over an operation unit: sum of P(damage > d)^R."""
+    """Expected least of `replicas` independent damages, each the sum of squared errors over an operation unit: sum of
+    P(damage > d)^R.
+    """
     errors, chance = _errors(levels, sa0, sa1)
     top = len(levels) - 1
     squares = np.bincount((errors**2).astype(np.int64), weights=chance.sum(axis=1), minlength=top * top + 1)
@@ -96,8 +102,8 @@ def _least_damage(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: f
 def _median(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) -> float:
     """Four times the mean variance, over the inputs, of the lower median of the replicas' reads on one die.
 
-    The variance is E[m^2] - E[m m'], m and m' being medians on the same die for independent inputs: each wordline is driven with
-    probability 1/2 in either. Four, because a driven bit has variance 1/4.
+    The variance is E[m^2] - E[m m'], m and m' being medians on the same die for independent inputs: each wordline is
+    driven with probability 1/2 in either. Four, because a driven bit has variance 1/4.
     """
     errors, chance = _errors(levels, sa0, sa1)
     top = len(levels) - 1
@@ -113,7 +119,8 @@ def _median(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) 
     one = both[:, -1]
     joint = np.zeros_like(both)
     least = (replicas - 1) // 2 + 1
-    # Replicas at or below (a, b): in both reads, in the first only, in the second only, in neither; and the powers of each chance.
+    # Replicas at or below (a, b): in both reads, in the first only, in the second only, in neither; and the powers of
+    # each chance.
     chances = (both, one[:, None] - both, one[None] - both, 1 - one[:, None] - one[None] + both)
     powers = [np.cumprod([np.ones_like(both), *[c] * replicas], axis=0) for c in chances]
     for n in product(range(replicas + 1), repeat=4):

@@ -32,7 +32,9 @@ PAPER_COMBINERS: tuple[Combiner, ...] = ("cell", "select", "median", "mean")
 
 @dataclass(frozen=True, eq=False)
 class Protection:
-    """replicas: u8 [N, digits] by layer, none for a layer as it is. predicted_error: relative squared error of an output, mean over layers."""
+    """replicas: u8 [N, digits] by layer, none for a layer as it is. predicted_error: relative squared error of an
+    output, mean over layers.
+    """
 
     combiner: Combiner
     replicas: Mapping[str, U8]
@@ -43,7 +45,8 @@ class Protection:
 
 UNPROTECTED = Protection("none", {})
 
-# What each scheme allocates: u8 [N, magnitudes] by layer, of what is known of the layers, their predicted errors, and the crossbars there are.
+# What each scheme allocates: u8 [N, magnitudes] by layer, of what is known of the layers, their predicted errors, and
+# the crossbars there are.
 Allocator = Callable[[Sequence[Survey], Mapping[str, LayerErrors], int, Target], dict[str, U8]]
 SCHEMES: dict[Scheme, Allocator] = {"paper": published, "auto": allocate}
 
@@ -79,9 +82,10 @@ def _level_shares(codes: I8, target: Target) -> F64:
 def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -> Protection:
     """The allocation of replicas that a scheme asks for, or finds.
 
-    `paper`: three copies of the largest digit, and if those do not fit, the lowest digit of all outputs gives way (Li et al. 2024). `auto`:
-    for each output the allocation of least predicted error, at the price of a bitline at which all fit.
-    Raises UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold the result.
+    `paper`: three copies of the largest digit, and if those do not fit, the lowest digit of all outputs gives way (Li
+    et al. 2024). `auto`: for each output the allocation of least predicted error, at the price of a bitline at which
+    all fit. Raises UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold
+    the result.
     """
     choices = combiners_of(options, target)
     budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
@@ -105,7 +109,9 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
 
 
 def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:
-    """The combiners to choose among. Raises UnsupportedError for a target that cannot vote, UsageError for one that it has not."""
+    """The combiners to choose among. Raises UnsupportedError for a target that cannot vote, UsageError for one that it
+    has not.
+    """
     has = target.vote.combiners
     if not has:
         raise UnsupportedError(

@@ -1,1 +1,3 @@
-"""Training: find the rows and columns of a BERT-family model that a target's crossbars can do without. Needs the extra `train`."""
+"""Training: find the rows and columns of a BERT-family model that a target's crossbars can do without. Needs the extra
+`train`.
+"""

@@ -17,9 +17,11 @@ Masks = dict[str, npt.NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that live and die together: rows of the matrices `rows_of` and columns of the matrices `cols_of`, `size` of them.
+    """Lines that live and die together: rows of the matrices `rows_of` and columns of the matrices `cols_of`, `size` of
+    them.
 
-    An FFN neuron is a column of one matrix and a row of the next; a head dimension is a column of the query and of the key.
+    An FFN neuron is a column of one matrix and a row of the next; a head dimension is a column of the query and of the
+    key.
     """
 
     name: str
@@ -30,7 +32,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A mapped matrix of K inputs and N outputs, and the groups that its rows and columns belong to (None: never pruned)."""
+    """A mapped matrix of K inputs and N outputs, and the groups that its rows and columns belong to (None: never
+    pruned).
+    """
 
     inputs: int
     outputs: int
@@ -81,9 +85,10 @@ class Budget:
     def choose(self, scores: Scores, keep: float) -> Masks:
         """The lines to keep so that the model takes at most `keep` of its dense crossbars, by greatest sum of scores.
 
-        scores: worth of each cell of a line in 0 .. 1, by group. Lines worth a half or more are wanted, and so are others that come for free in the
-        crossbars of those. As long as the budget is exceeded, greedily, the step down to fewer crossbars that loses least score per crossbar
-        freed. A step is a whole number of crossbars: dropping fewer lines frees nothing.
+        scores: worth of each cell of a line in 0 .. 1, by group. Lines worth a half or more are wanted, and so are
+        others that come for free in the crossbars of those. As long as the budget is exceeded, greedily, the step down
+        to fewer crossbars that loses least score per crossbar freed. A step is a whole number of crossbars: dropping
+        fewer lines frees nothing.
         """
         self.check(keep)
         limit = keep * self.crossbars({})

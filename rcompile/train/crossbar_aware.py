@@ -1,4 +1,6 @@
-"""Weights as the crossbar will hold them: rounded to the target's codes, and, if asked, on cells some of which are stuck."""
+"""Weights as the crossbar will hold them: rounded to the target's codes, and, if asked, on cells some of which are
+stuck.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from rcompile.hardware.target import Target
 class CrossbarRead(nn.Module):
     """Reads a weight matrix as its codes times their scale; the gradient passes straight through (Bengio et al. 2013).
 
-    fault_rate: share of cells that are stuck, drawn anew at every read, split as the target's SA0 and SA1; the `voted` most significant
-    digits are spared, as replicas would repair them. Offset encoding only, where a stuck cell moves a code by its digit's error.
+    fault_rate: share of cells that are stuck, drawn anew at every read, split as the target's SA0 and SA1; the `voted`
+    most significant digits are spared, as replicas would repair them. Offset encoding only, where a stuck cell moves a
+    code by its digit's error.
     """
 
     def __init__(self, target: Target, fault_rate: float = 0.0, voted: int = 0, seed: int = 0) -> None:

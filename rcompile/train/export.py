@@ -29,8 +29,8 @@ PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
 def export_model(source: str, out: Path, *, exporter: Exporter = "dynamo", force: bool = False) -> None:
     """Write `out` (fp32, dynamic batch and length) and tokenizer.json beside it.
 
-    source: a directory that `save_pretrained` wrote, or a name on the hub. A sequence classifier is exported with its head, any other
-    encoder with its last hidden state. Raises RcompileError.
+    source: a directory that `save_pretrained` wrote, or a name on the hub. A sequence classifier is exported with its
+    head, any other encoder with its last hidden state. Raises RcompileError.
     """
     check_source(source)
     require("torch", "transformers", "onnxscript")
@@ -61,7 +61,8 @@ def export_model(source: str, out: Path, *, exporter: Exporter = "dynamo", force
 
 
 def check_source(source: str) -> None:
-    """Refuse at once what is neither a directory nor a name on the hub, and keep the hub's client to its cache where the hub does not answer.
+    """Refuse at once what is neither a directory nor a name on the hub, and keep the hub's client to its cache where
+    the hub does not answer.
 
     Call it before transformers is imported. Raises BadInputError.
     """
@@ -129,7 +130,9 @@ def _export(torch: Any, model: Any, names: list[str], output: str, out: Path, ex
 
 
 def _strip(path: Path) -> None:
-    """Drop docstrings and metadata, which hold stack traces with absolute paths; keep the module paths, which name the layers."""
+    """Drop docstrings and metadata, which hold stack traces with absolute paths; keep the module paths, which name the
+    layers.
+    """
     import onnx
 
     model = onnx.load(path, load_external_data=False)

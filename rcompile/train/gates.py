@@ -15,9 +15,10 @@ HOTTEST, COLDEST = 1.0, 0.1  # temperature at the start and at the end
 class Gates(nn.Module):
     """One score a line; gate = sigmoid((score - price) / temperature).
 
-    The price is common to all lines and found anew at each step, so that the gated model has exactly the budgeted cells; lines compete
-    for cells across all matrices, and the sparsity of each matrix is what the optimisation makes it. The price depends on the scores,
-    and its gradient (implicit differentiation) charges a line for the cells that it takes. As the temperature falls the gates close or open.
+    The price is common to all lines and found anew at each step, so that the gated model has exactly the budgeted
+    cells; lines compete for cells across all matrices, and the sparsity of each matrix is what the optimisation makes
+    it. The price depends on the scores, and its gradient (implicit differentiation) charges a line for the cells that
+    it takes. As the temperature falls the gates close or open.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -55,7 +56,9 @@ class Gates(nn.Module):
         return dict(zip(self.names, torch.split(gates, self.sizes), strict=True))
 
     def worth(self, keep: float) -> dict[str, npt.NDArray[np.float64]]:
-        """What each line is worth when lines are to be chosen: its gate, half open at the price that the budget sets."""
+        """What each line is worth when lines are to be chosen: its gate, half open at the price that the budget
+        sets.
+        """
         with torch.no_grad():
             price = self._price(keep, COLDEST)
             worth = torch.sigmoid(self.scores - price).double()

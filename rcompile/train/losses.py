@@ -19,8 +19,9 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def distillation_loss(student: Any, teacher: Any, mask: Tensor) -> Tensor:
-    """How far a student is from its teacher: Kullback-Leibler divergence of the classes (squared error of a regression), and the
-    relative squared error of the hidden states of every layer, over real tokens (as TinyBERT, Jiao et al. 2020, does).
+    """How far a student is from its teacher: Kullback-Leibler divergence of the classes (squared error of a
+    regression), and the relative squared error of the hidden states of every layer, over real tokens (as TinyBERT, Jiao
+    et al. 2020, does).
     """
     if student.logits.shape[1] == 1:
         head = F.mse_loss(student.logits, teacher.logits)

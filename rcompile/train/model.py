@@ -23,9 +23,11 @@ RECORD = "training.json"
 
 
 class GatedLinear(nn.Module):
-    """A linear layer whose rows (inputs) and columns (outputs) carry gates, and whose weights may be read through a quantizer.
+    """A linear layer whose rows (inputs) and columns (outputs) carry gates, and whose weights may be read through a
+    quantizer.
 
-    rows: [inputs] or None. cols: [outputs] or None; the bias is not gated. weight: [outputs, inputs], as torch keeps it.
+    rows: [inputs] or None. cols: [outputs] or None; the bias is not gated. weight: [outputs, inputs], as torch keeps
+    it.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -44,7 +46,9 @@ class GatedLinear(nn.Module):
 
 
 class LineVariance:
-    """How the variation of a linear's outputs over tokens divides among its rows and columns, gathered while it runs."""
+    """How the variation of a linear's outputs over tokens divides among its rows and columns, gathered while it
+    runs.
+    """
 
     def __init__(self, linear: GatedLinear) -> None:
         self.linear, self.tokens = linear, 0
@@ -84,7 +88,9 @@ def line_importance(
     batches: Sequence[npt.NDArray[np.int64]],
     progress: Callable[[str, int, int], None],
 ) -> dict[str, Tensor]:
-    """First estimate of what each line is worth: the share of its matrix's output variation that goes with it. [size] by group."""
+    """First estimate of what each line is worth: the share of its matrix's output variation that goes with it. [size]
+    by group.
+    """
     variances = {name: LineVariance(linear) for name, linear in linears.items()}
     for i, rows in enumerate(batches, 1):
         model(**corpus.batch(rows.tolist())[0])
@@ -97,7 +103,9 @@ def line_importance(
 
 
 def load_classifier(source: str, labels: int | None, *, new_head: bool) -> Any:
-    """A Hugging Face sequence classifier; labels: None for as many as it has. Raises BadInputError for a model that cannot be read, has no head, or one of another size."""
+    """A Hugging Face sequence classifier; labels: None for as many as it has. Raises BadInputError for a model that
+    cannot be read, has no head, or one of another size.
+    """
     import transformers
 
     with loading(source):
@@ -190,7 +198,8 @@ def set_gates(linears: dict[str, GatedLinear], groups: list[Group], gates: dict[
 
 @torch.no_grad()
 def cut(linears: dict[str, GatedLinear], groups: list[Group], masks: Masks) -> None:
-    """Close the gates for good: FFN neurons that are dropped leave the matrices, other dropped lines become constant zero gates.
+    """Close the gates for good: FFN neurons that are dropped leave the matrices, other dropped lines become constant
+    zero gates.
 
     Half of the arithmetic of a step is gone with the neurons; `restore` brings back the shape.
     """

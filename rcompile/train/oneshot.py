@@ -1,4 +1,6 @@
-"""One-shot pruning: drop the lines that carry least of the outputs' variation, and refit what is left by least squares."""
+"""One-shot pruning: drop the lines that carry least of the outputs' variation, and refit what is left by least
+squares.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ RIDGE = 1e-4  # of the mean input energy
 
 
 class _Gram:
-    """The second moments of a linear's inputs, gathered while it runs: [inputs + 1, inputs + 1], the last for the bias."""
+    """The second moments of a linear's inputs, gathered while it runs: [inputs + 1, inputs + 1], the last for the
+    bias.
+    """
 
     def __init__(self, linear: GatedLinear) -> None:
         inputs = linear.weight.shape[1]
@@ -37,8 +41,9 @@ def prune_once(
 ) -> tuple[dict[str, Tensor], Masks]:
     """The state of the pruned model, dropped lines exact zeros, and the kept lines by group.
 
-    A matrix that loses inputs is refitted so that the inputs that are left give the same outputs as nearly as can be on the samples:
-    min ||X W - X_kept W'||, with a small ridge (as the optimal brain surgeon does, Hassibi and Stork 1993, a whole set of lines at a time).
+    A matrix that loses inputs is refitted so that the inputs that are left give the same outputs as nearly as can be on
+    the samples: min ||X W - X_kept W'||, with a small ridge (as the optimal brain surgeon does, Hassibi and Stork 1993,
+    a whole set of lines at a time).
     """
     model.eval()
     linears = gate_linears(model)

@@ -39,7 +39,7 @@ class Pruned:
     held_out: float | None = None
 
 
-def train(
+def train(  # noqa: PLR0913  # a user's call names them
     source: str,
     task: Task,
     data: Path | None,

@@ -30,10 +30,11 @@ IMPORTANCE_BATCHES = 24
 class Recipe:
     """Everything that decides the result of a run, but for the model and the data.
 
-    keep: share of the dense crossbars that the pruned model may take; 1 trains on the labels instead. Word embeddings stay as they are. steps: of `batch` texts.
-    gate_share: share of the steps in which gates are learned; in the first `ramp` of those the budget falls to `keep`.
-    learning_rate: its peak; it warms up, and falls linearly to zero. patience: held-out checks without improvement before an early stop.
-    fault_rate: share of cells stuck while training, on all digits but the `voted` largest.
+    keep: share of the dense crossbars that the pruned model may take; 1 trains on the labels instead. Word embeddings
+    stay as they are. steps: of `batch` texts. gate_share: share of the steps in which gates are learned; in the first
+    `ramp` of those the budget falls to `keep`. learning_rate: its peak; it warms up, and falls linearly to zero.
+    patience: held-out checks without improvement before an early stop. fault_rate: share of cells stuck while training,
+    on all digits but the `voted` largest.
     """
 
     keep: float = 0.5
@@ -73,7 +74,9 @@ class Trained:
 
 
 class Trainer:
-    """One run, step by step; its state can be saved and taken up again, to the same result bit for bit on the same machine."""
+    """One run, step by step; its state can be saved and taken up again, to the same result bit for bit on the same
+    machine.
+    """
 
     def __init__(
         self,
@@ -99,7 +102,9 @@ class Trainer:
         self._optimize()
 
     def run(self, checkpoint: Path, of: dict[str, Any], progress: Progress) -> Trained:
-        """Train to the end, from the checkpoint if there is one. of: what the run is of, to be the same when it is taken up again."""
+        """Train to the end, from the checkpoint if there is one. of: what the run is of, to be the same when it is
+        taken up again.
+        """
         recipe = self.recipe
         self.settings = {**of, **asdict(recipe)}
         if checkpoint.exists():
@@ -173,7 +178,9 @@ class Trainer:
 
     @torch.no_grad()
     def _check(self) -> None:
-        """Judge the held-out texts, by the distance to the teacher, or else by the task's score; the best state is kept."""
+        """Judge the held-out texts, by the distance to the teacher, or else by the task's score; the best state is
+        kept.
+        """
         self.model.eval()
         self.read.eval()
         loss, logits, labels = 0.0, [], []

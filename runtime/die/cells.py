@@ -46,7 +46,9 @@ def actual_levels(physics: Physics, seed: int, crossbars: I32, levels: U8, fault
 
 
 def analog_levels(cells: CellTables, seed: int, crossbar: int, levels: U8, hrs_levels: float) -> F64:
-    """One crossbar's conductances above HRS, in levels, before wires and if no cell were stuck: float64 [rows, cols]."""
+    """One crossbar's conductances above HRS, in levels, before wires and if no cell were stuck: float64 [rows,
+    cols].
+    """
     base, mean, sigma, reach, spread = (getattr(cells, f.name).astype(np.float32)[levels] for f in fields(cells))
     cell = np.arange(levels.size).reshape(levels.shape)
     conductance = mean + sigma * normal(words(crossbar_key(seed, Purpose.PROGRAMMING, crossbar), cell), reach)
@@ -62,15 +64,17 @@ def analog_levels(cells: CellTables, seed: int, crossbar: int, levels: U8, hrs_l
 def with_wires(levels: F64, physics: Physics, hrs_levels: float) -> F64:
     """One tile's levels as seen through its wires: float64 [rows, cols].
 
-    An array whose undriven wordlines are held at 0 V is a linear network, so that wires change each cell's conductance by a factor that does
-    not depend on the inputs. To first order in the wires it loses the shares of its wordline's and of its bitline's segments,
-    resummed: 1 / (1 + loss), which stays positive. `runtime/die/wires.py` has the exact solution.
+    An array whose undriven wordlines are held at 0 V is a linear network, so that wires change each cell's conductance
+    by a factor that does not depend on the inputs. To first order in the wires it loses the shares of its wordline's
+    and of its bitline's segments, resummed: 1 / (1 + loss), which stays positive. `runtime/die/wires.py` has the exact
+    solution.
     """
     if not physics.wordline_drop and not physics.bitline_drop:
         return levels
     offset = np.floor(hrs_levels * GRID + 0.5).astype(np.int64)
     g = np.floor(levels * GRID + 0.5).astype(np.int64) + offset
-    # sum over c' of g[r, c'] * (min(c, c') + 1), and over r' of g[r', c] * (rows - max(r, r')): segments that both currents share
+    # sum over c' of g[r, c'] * (min(c, c') + 1), and over r' of g[r', c] * (rows - max(r, r')): segments that both
+    # currents share
     along_wordline = np.cumsum(np.cumsum(g[:, ::-1], axis=1)[:, ::-1], axis=1)
     along_bitline = np.cumsum(np.cumsum(g, axis=0)[::-1], axis=0)[::-1]
     loss = (physics.wordline_drop * along_wordline + physics.bitline_drop * along_bitline) / GRID

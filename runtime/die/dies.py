@@ -24,9 +24,11 @@ def chosen_dies(
     maps: Sequence[Path],
     effects: Effects | None = None,
 ) -> list[AnyDie]:
-    """The dies that a command line asks for. A rate that is not given is 0 where another or an effect is; seeds are then 0. effects default to the target's.
+    """The dies that a command line asks for. A rate that is not given is 0 where another or an effect is; seeds are
+    then 0. effects default to the target's.
 
-    Raises UsageError for a seed without a rate or an effect: the target's rates are those of a technology's first dies, and ruin any score.
+    Raises UsageError for a seed without a rate or an effect: the target's rates are those of a technology's first dies,
+    and ruin any score.
     """
     target = bundle.manifest.target
     given = sa0 is not None or sa1 is not None

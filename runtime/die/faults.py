@@ -15,7 +15,8 @@ F64 = npt.NDArray[np.float64]
 
 
 class Fault(IntEnum):
-    """The state of a cell. SA0: stuck at the high-resistance state, reads level 0. SA1: stuck at the low-resistance state, reads the top level.
+    """The state of a cell. SA0: stuck at the high-resistance state, reads level 0. SA1: stuck at the low-resistance
+    state, reads the top level.
 
     A cell stuck at a level between them is STUCK_AT + that level.
     """

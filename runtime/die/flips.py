@@ -10,14 +10,18 @@ from runtime.die.randomness import U64, Purpose, crossbar_key, row_digests, row_
 
 
 def bit_flips(key: int | U64, index: I64, rate: float, bit: int, bits: int) -> I64:
-    """What to XOR with the word at each index (below 2^31): one bit where an error strikes, 0 elsewhere: int64, as key and index broadcast. bit: -1 for any."""
+    """What to XOR with the word at each index (below 2^31): one bit where an error strikes, 0 elsewhere: int64, as key
+    and index broadcast. bit: -1 for any.
+    """
     struck = words(key, index).astype(np.int64) < threshold(rate)
     which = words(key, index ^ (1 << 31)).astype(np.int64) * bits >> 32 if bit < 0 else bit
     return np.where(struck, np.int64(1) << which, 0)
 
 
 def flipped_activations(codes: I64, physics: Physics, seed: int, crossbar: int, input_bits: int) -> I64:
-    """Input codes int64 [M, K] of a layer, whose first tile is on `crossbar`, after soft errors; a code cannot be below -(2^(B-1) - 1)."""
+    """Input codes int64 [M, K] of a layer, whose first tile is on `crossbar`, after soft errors; a code cannot be below
+    -(2^(B-1) - 1).
+    """
     if not physics.activation_flip:
         return codes
     key, index = crossbar_key(seed, Purpose.ACTIVATION, crossbar), np.arange(codes.shape[1])

@@ -24,7 +24,8 @@ STUCK_BY_MAP = ("endurance", "clusters", "lines", "stuck_between")
 
 @dataclass(frozen=True, eq=False)
 class MeasuredDie:
-    """A die whose stuck cells are known. maps: u8 [T, rows, cols] of `Fault` by layer; layers without a map have no faults.
+    """A die whose stuck cells are known. maps: u8 [T, rows, cols] of `Fault` by layer; layers without a map have no
+    faults.
 
     seed: of what its effects draw, 0 from the command line. Raises UsageError for effects that would make cells stick.
     """
@@ -60,8 +61,8 @@ class MeasuredDie:
 
 
 def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, seed: int = 0) -> MeasuredDie:
-    """A die from a safetensors or .npz file: one u8 array [T, rows, cols] a layer, named as the layer, of `Fault`: 0 good, 1 SA0, 2 SA1, 16 + L stuck at
-    level L. effects, seed: of the die.
+    """A die from a safetensors or .npz file: one u8 array [T, rows, cols] a layer, named as the layer, of `Fault`: 0
+    good, 1 SA0, 2 SA1, 16 + L stuck at level L. effects, seed: of the die.
 
     Raises BadInputError for an unknown layer, a wrong shape or another value.
     """
@@ -95,7 +96,9 @@ def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, s
 
 
 def fault_bits(top_level: int) -> int:
-    """Bits that a cell of a fault map takes in the provider's option: 2, 4 or 8, the least that hold 0 good, 1 + L stuck at level L."""
+    """Bits that a cell of a fault map takes in the provider's option: 2, 4 or 8, the least that hold 0 good, 1 + L
+    stuck at level L.
+    """
     return next(bits for bits in (2, 4, 8) if top_level + 1 < 1 << bits)
 
 

@@ -1,7 +1,7 @@
 """Random numbers without state: any number of any cell or read in any order, the same here and in the native kernels.
 
-docs/hardware.md, "Random numbers", is the prose. Every operation is exact in IEEE 754, or rounded once, in float32; none is a library's
-function, whose last bit differs from machine to machine.
+docs/hardware.md, "Random numbers", is the prose. Every operation is exact in IEEE 754, or rounded once, in float32;
+none is a library's function, whose last bit differs from machine to machine.
 """
 
 from __future__ import annotations
@@ -107,13 +107,15 @@ def exponential(v: F32) -> F32:
     return p * ((n.astype(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-# Giles, "Approximating the erfinv function", GPU Computing Gems Jade edition (2011), single precision; highest power first.
+# Giles, "Approximating the erfinv function", GPU Computing Gems Jade edition (2011), single precision; highest power
+# first.
 _CENTRE = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
 _TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
 
 
 def normal(word: U32, reach: F32 | float = 1.0) -> F32:
-    """Standard normal numbers from words. reach: erf(k / sqrt(2)) cuts the distribution off at +-k (and renormalizes it).
+    """Standard normal numbers from words. reach: erf(k / sqrt(2)) cuts the distribution off at +-k (and renormalizes
+    it).
 
     The 24 high bits make x = erf(z / sqrt(2)), evenly spaced in (-1, 1): |z| is at most 5.4.
     """

@@ -18,7 +18,9 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Where:
-    """Which reads: of one plane, on some bitlines of one operation unit of one tile, for M rows of inputs with these digests."""
+    """Which reads: of one plane, on some bitlines of one operation unit of one tile, for M rows of inputs with these
+    digests.
+    """
 
     digests: list[int]
     plane: int
@@ -34,7 +36,9 @@ class Where:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How a layer's reads differ from ideal ones. gain, offset: float64 [T, cols], of each bitline's converter; offset in levels."""
+    """How a layer's reads differ from ideal ones. gain, offset: float64 [T, cols], of each bitline's converter; offset
+    in levels.
+    """
 
     physics: Physics
     seed: int

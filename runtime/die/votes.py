@@ -1,4 +1,6 @@
-"""Voting in NumPy: what a self-test finds, and the bitline that each vote group resolves to. docs/hardware.md is its prose."""
+"""Voting in NumPy: what a self-test finds, and the bitline that each vote group resolves to. docs/hardware.md is its
+prose.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ def decide(replicas: U8, target: Target) -> U8:
 
 
 def resolve(levels: U8 | F64, place: Placement, target: Target, combiner: Combiner) -> U8 | F64:
-    """Levels [T, rows, cols] in which replica 0 of every group holds what the combiner computes from; the others are not read any more.
+    """Levels [T, rows, cols] in which replica 0 of every group holds what the combiner computes from; the others are
+    not read any more.
 
-    The levels as they are for `none`, and for `median` and `mean`, which vote in each read. `cell` reads all cells back: its levels are whole.
+    The levels as they are for `none`, and for `median` and `mean`, which vote in each read. `cell` reads all cells
+    back: its levels are whole.
     """
     if combiner not in ("cell", "select"):
         return levels

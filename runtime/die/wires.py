@@ -1,6 +1,7 @@
 """Wire resistance, exactly: what each cell of an array contributes to its bitline's current, by nodal analysis.
 
-The judge of the first-order model in `runtime/die/cells.py`, for small arrays. Needs scipy, which the extra `glue` brings.
+The judge of the first-order model in `runtime/die/cells.py`, for small arrays. Needs scipy, which the extra `glue`
+brings.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ SHORT = 1e12
 
 
 def effective_conductance(conductance_siemens: F64, wordline_segment_ohm: float, bitline_segment_ohm: float) -> F64:
-    """siemens [rows, cols]: the current in each bitline when a wordline alone has 1 V and the others are held at 0 V, so that
-    `current_ampere [cols] = voltage_volt [rows] @ effective`.
+    """siemens [rows, cols]: the current in each bitline when a wordline alone has 1 V and the others are held at 0 V,
+    so that `current_ampere [cols] = voltage_volt [rows] @ effective`.
 
-    Wordlines are driven at the left, through one segment before each cell; bitlines are read at 0 V at the foot, one segment after each cell.
+    Wordlines are driven at the left, through one segment before each cell; bitlines are read at 0 V at the foot, one
+    segment after each cell.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.linalg import splu

@@ -17,7 +17,9 @@ LIBRARY = "libcrossbar_ep.so"
 
 @cache
 def library_path() -> Path:
-    """The provider's shared object: beside this package, or where the distribution was installed. Raises UnsupportedError if it was not built."""
+    """The provider's shared object: beside this package, or where the distribution was installed. Raises
+    UnsupportedError if it was not built.
+    """
     beside = Path(__file__).resolve().parent.parent / LIBRARY
     if beside.is_file():
         return beside
@@ -43,7 +45,8 @@ def native() -> ctypes.CDLL:
 
 @cache
 def device() -> ort.OrtEpDevice:
-    """The one device of the provider, its library registered on first use and never unregistered: a live session would crash.
+    """The one device of the provider, its library registered on first use and never unregistered: a live session would
+    crash.
 
     Raises UnsupportedError for an ONNX Runtime that cannot load it.
     """

@@ -34,8 +34,8 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck ones: at level 0 (sa0),
-    at the top level (sa1), and between.
+    """What a die did to one layer: its bitlines, those that collapse into the integer product, all cells, and the stuck
+    ones: at level 0 (sa0), at the top level (sa1), and between.
 
     A vote group counts as one bitline, whatever the number of its replicas.
     """
@@ -66,7 +66,8 @@ class CrossbarSession(ort.InferenceSession):
         self.combiner: Combiner | None = None
 
     def set_die(self, die: AnyDie | None) -> None:
-        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they started with.
+        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they
+        started with.
 
         Raises UsageError for a die with other soft errors in embeddings or biases: see `accepts`.
         """
@@ -82,7 +83,8 @@ class CrossbarSession(ort.InferenceSession):
         return number_errors(die) == self._numbers
 
     def set_combiner(self, combiner: Combiner | None) -> None:
-        """Combine replicas otherwise than the bundle was compiled for; None: as compiled. Runs in flight finish as they started.
+        """Combine replicas otherwise than the bundle was compiled for; None: as compiled. Runs in flight finish as they
+        started.
 
         docs/hardware.md defines the combiners. Raises UsageError for any other name.
         """
@@ -140,14 +142,18 @@ def die_options(die: AnyDie | None, bundle: Bundle) -> dict[str, str]:
 
 
 def combiner_options(combiner: Combiner | None) -> dict[str, str]:
-    """The execution provider's live option for a combiner (docs/runtime.md). Raises UsageError for a name that is none."""
+    """The execution provider's live option for a combiner (docs/runtime.md). Raises UsageError for a name that is
+    none.
+    """
     if combiner is not None and combiner not in get_args(Combiner):
         raise UsageError(f"there is no combiner '{combiner}'. Combiners: {', '.join(get_args(Combiner))}.")
     return {"rcompile.combiner": combiner or "compiled"}
 
 
 def quiet_options(threads: int = 0) -> ort.SessionOptions:
-    """Options of a session that logs errors only: ONNX Runtime warns of nodes on two providers, which is what a bundle is for."""
+    """Options of a session that logs errors only: ONNX Runtime warns of nodes on two providers, which is what a bundle
+    is for.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors are raised as well
     options.intra_op_num_threads = threads
@@ -174,8 +180,9 @@ def load(
 ) -> CrossbarSession:
     """A session of a bundle on a die (None: no faults).
 
-    Every file that the session reads is compared with its digest first. combiner: how replicas are combined, None: as compiled.
-    threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
+    Every file that the session reads is compared with its digest first. combiner: how replicas are combined, None: as
+    compiled. threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see
+    docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
     """
     if not 0 <= threads <= MAX_THREADS:
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")

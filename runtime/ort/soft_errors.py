@@ -1,4 +1,6 @@
-"""Soft errors in a model's numbers: embedding tables and biases with flipped bits, put into a session when it is loaded."""
+"""Soft errors in a model's numbers: embedding tables and biases with flipped bits, put into a session when it is
+loaded.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def flipped_numbers(bundle: Bundle, errors: NumberErrors) -> dict[str, Numbers]:
 
 
 def _exposed(model: ir.Model, errors: NumberErrors) -> Iterator[tuple[ir.TensorProtocol, float]]:
-    """Embedding tables, what a Gather reads rows of, and the biases of crossbars. Tables of less than a KiB lie in the graph, and are left out."""
+    """Embedding tables, what a Gather reads rows of, and the biases of crossbars. Tables of less than a KiB lie in the
+    graph, and are left out.
+    """
     for node in model.graph.all_nodes():
         data = node.inputs[0] if node.inputs else None
         if (node.domain, node.op_type) == (DOMAIN, OP_TYPE):

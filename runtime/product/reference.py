@@ -59,7 +59,9 @@ def input_planes(codes: I64, target: Target) -> Planes:
 
 
 def _pulse_planes(codes: I64, bits: int, target: Target) -> Planes:
-    """The pulses of codes int64 [M, K] below 2^bits, dac_bits bits each, the least significant first; the last one may be short."""
+    """The pulses of codes int64 [M, K] below 2^bits, dac_bits bits each, the least significant first; the last one may
+    be short.
+    """
     shifts = np.arange(0, bits, target.input.dac_bits)
     return Planes(((codes[None] >> shifts[:, None, None]) & target.top_pulse).astype(np.uint8), 1 << shifts)
 
@@ -92,7 +94,8 @@ def matmul_codes(
 ) -> F64:
     """y_int, float64 [M, outputs], of input codes int64 [M, K]; integers for whole levels and an integer ADC step.
 
-    levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading: None for ideal reads.
+    levels: [T, rows, cols], what the cells really hold, u8 or analog in levels: `tiles.levels` on a clean die. reading:
+    None for ideal reads.
     """
     planes = input_planes(codes, target)
     driven, digests = planes.driven, row_digests(codes)
@@ -127,14 +130,18 @@ def matmul_codes(
 
 
 def digital_leakage(population: I64, target: Target) -> F64:
-    """What is subtracted after a read for the leakage of driven rows: whole levels, or all of it after an ideal converter."""
+    """What is subtracted after a read for the leakage of driven rows: whole levels, or all of it after an ideal
+    converter.
+    """
     leak = leakage(population, target)
     return np.floor(leak + 0.5) if target.adc.bits else leak
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """One operation unit of one tile, all planes. pulses: [P, M, wordlines]. population: [P, M, 1]. levels: [wordlines, cols]. digests: of the M rows."""
+    """One operation unit of one tile, all planes. pulses: [P, M, wordlines]. population: [P, M, 1]. levels: [wordlines,
+    cols]. digests: of the M rows.
+    """
 
     pulses: I64
     population: I64
@@ -177,7 +184,9 @@ def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combiner, 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """The digital part of one node. weight, bias: float32 [N]. input: the calibrated scale of its input; None: one scale a row."""
+    """The digital part of one node. weight, bias: float32 [N]. input: the calibrated scale of its input; None: one
+    scale a row.
+    """
 
     weight: F32
     bias: F32
@@ -200,8 +209,9 @@ def linear(
 def collapsible(
     levels: U8 | F64, tiles: Tiles, target: Target, combiner: Combiner = "none", reading: Reading | None = None
 ) -> npt.NDArray[np.bool_]:
-    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: their reads are linear in the pulses,
-    whatever the input. So no read can clip, in any operation unit, none is rounded, and no vote is to be taken.
+    """bool [T, cols]: bitlines, replica 0 of each group, that fold into an integer matrix: their reads are linear in
+    the pulses, whatever the input. So no read can clip, in any operation unit, none is rounded, and no vote is to be
+    taken.
     """
     place, full_scale = tiles.placement, (1 << target.adc.bits) - 1
     proven = np.zeros(place.bitline_output.shape, np.bool_)

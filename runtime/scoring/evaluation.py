@@ -26,8 +26,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DieScore:
-    """The score on one die; a measured one has a seed for what its effects draw. sa0, sa1, between: the shares of its cells that are stuck at level 0, at the top
-    level, and at one between.
+    """The score on one die; a measured one has a seed for what its effects draw. sa0, sa1, between: the shares of its
+    cells that are stuck at level 0, at the top level, and at one between.
 
     collapsed: share of bitlines whose reads fold into the integer product, exactly.
     """
@@ -47,7 +47,8 @@ class DieScore:
 class Evaluation:
     """Scores in points (100 is perfect).
 
-    source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime, None if not asked for.
+    source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime,
+    None if not asked for.
     """
 
     task: str
@@ -63,7 +64,7 @@ class Evaluation:
     metrics: dict[str, dict[str, float] | None]
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  # a user's call names them
     bundle: str | Path | Bundle,
     task: str,
     *,
@@ -75,7 +76,9 @@ def evaluate(
     threads: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
-    """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called after each batch. Raises RcompileError."""
+    """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called
+    after each batch. Raises RcompileError.
+    """
     chosen = find_task(task)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     examples = load_examples(chosen, data, limit)
@@ -123,7 +126,9 @@ def source_file(bundle: Bundle) -> Path:
 
 
 def source_session(bundle: Bundle, threads: int = 0) -> ort.InferenceSession:
-    """The source model that the bundle holds, in plain ONNX Runtime. Raises BadInputError if it holds none or it does not run."""
+    """The source model that the bundle holds, in plain ONNX Runtime. Raises BadInputError if it holds none or it does
+    not run.
+    """
     path = source_file(bundle)
     options = quiet_options(threads)
     try:

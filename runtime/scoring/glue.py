@@ -58,7 +58,9 @@ Metric = Callable[[Predictions, Predictions], float]
 
 @dataclass(frozen=True)
 class Task:
-    """A GLUE task. labels: classes, 1 for a regression. split: that is evaluated. metrics: GLUE's own; the score is their mean."""
+    """A GLUE task. labels: classes, 1 for a regression. split: that is evaluated. metrics: GLUE's own; the score is
+    their mean.
+    """
 
     name: str
     columns: tuple[str, ...]
@@ -73,7 +75,9 @@ class Task:
         return names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
 
     def scores(self, truth: Predictions, logits: npt.NDArray[np.floating[Any]]) -> dict[str, float]:
-        """Every metric in points (100 is perfect). Logits that are not finite count as class 0, or as 0 in a regression."""
+        """Every metric in points (100 is perfect). Logits that are not finite count as class 0, or as 0 in a
+        regression.
+        """
         logits = np.nan_to_num(logits.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         predicted: Predictions = logits[:, 0] if self.labels == 1 else logits.argmax(axis=1)
         return {m.__name__: 100 * m(truth, predicted) for m in self.metrics}
@@ -115,8 +119,9 @@ class Examples:
 def load_examples(task: Task, data: str | Path | None, limit: int | None) -> Examples:
     """The evaluation split of a task, its first `limit` examples.
 
-    data: a folder with `<task>/<split>*.parquet`, or `.tsv` with a header line; default: the folder that RCOMPILE_GLUE names; else the
-    hub, through `datasets`. Raises BadInputError for data that are missing or wrong, UsageError for a limit below 1.
+    data: a folder with `<task>/<split>*.parquet`, or `.tsv` with a header line; default: the folder that RCOMPILE_GLUE
+    names; else the hub, through `datasets`. Raises BadInputError for data that are missing or wrong, UsageError for a
+    limit below 1.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}; give a positive number of examples.")

@@ -1,4 +1,6 @@
-"""Whether the hub answers, asked once and briefly: its client tries six times for each file, half a minute or more, before it says that it cannot."""
+"""Whether the hub answers, asked once and briefly: its client tries six times for each file, half a minute or more,
+before it says that it cannot.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ PROBE_SECONDS = 3
 
 
 def offline_unless_reachable() -> None:
-    """Keep the hub's client to its cache where the hub does not answer. Call it before huggingface_hub is imported: it reads its environment once."""
+    """Keep the hub's client to its cache where the hub does not answer. Call it before huggingface_hub is imported: it
+    reads its environment once.
+    """
     if OFFLINE not in os.environ and not _answers():
         os.environ[OFFLINE] = "1"
 

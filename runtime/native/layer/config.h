@@ -1,0 +1,61 @@
+// The attributes of a layer: docs/bundle.md, "The node".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rcompile {
+
+enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
+// How replicas are combined; kAsCompiled: the way that a layer's own attributes name.
+enum class Combiner { kNone, kCell, kSelect, kMedian, kMean, kAsCompiled };
+
+struct LayerConfig {
+  std::string name;
+  int64_t inputs = 0;   // K
+  int64_t outputs = 0;  // N
+  // A weight is the sum over its bitlines of digit times level, less the offset.
+  std::vector<int64_t> digits;
+  int weight_offset = 0;
+  int cell_bits = 0;
+  int stored_bits = 8;  // that a cell takes in `levels`: 8, or packed_bits
+  int input_bits = 0;
+  InputCoding input_coding = InputCoding::kTwosComplement;
+  int dac_bits = 1;       // of a pulse: what one read drives of an input code
+  float input_scale = 0;  // 0: dynamic, one scale per row
+  int64_t active_rows = 0;
+  int adc_bits = 0;  // 0: ideal
+  double adc_step_levels = 1;
+  double hrs_levels = 0;
+  Combiner combiner = Combiner::kNone;
+  int likelier_level = 0;  // decides a self-test's tie between level 0 and the top level
+
+  // The fewest that hold a cell and divide a byte.
+  int packed_bits() const { return cell_bits <= 2 ? cell_bits : 4; }
+  // Of one wordline in `levels`.
+  int64_t StoredBytes(int64_t cols) const { return cols / 8 * stored_bits + (cols % 8 * stored_bits + 7) / 8; }
+  int top_level() const { return (1 << cell_bits) - 1; }
+  int top_pulse() const { return (1 << dac_bits) - 1; }
+  int input_max() const { return (1 << (input_bits - 1)) - 1; }
+  // What is added to an input code before it is driven.
+  int input_offset() const { return input_coding == InputCoding::kOffset ? 1 << (input_bits - 1) : 0; }
+  int64_t adc_max() const;
+  // Digital value that is subtracted after a read whose pulses add up to `population`.
+  int64_t DigitalLeak(int64_t population) const;
+  double Leak(int64_t population) const;
+
+  // Throws Error unless every number is in its range.
+  void Check() const;
+  void CheckDigits() const;
+  void CheckRange(const char* what, int64_t value, int64_t low, int64_t high) const;
+  // Throws Error, naming the layer.
+  [[noreturn]] void Fail(const std::string& what) const;
+
+  bool operator==(const LayerConfig&) const = default;
+};
+
+// One of none, cell, select, median, mean; throws Error naming `what` and the text.
+Combiner ParseCombiner(const std::string& text, const std::string& what);
+
+}  // namespace rcompile

@@ -26,7 +26,7 @@ $(VENV)/torch: $(VENV)/installed
 	touch $@
 
 test-train: $(VENV)/torch  ## the tests of training and export, which need torch
-	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py
+	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py tests/test_benchmarks_train.py
 
 lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"

@@ -8,19 +8,19 @@ import numpy as np
 
 from rcompile.bundle.reader import Layer
 from rcompile.hardware.target import Target
-from rcompile.layout.normal_form import U8
-from runtime.product.reference import linear
+from runtime.die.layers import LayerOnDie
+from runtime.product.reference import Scaling, linear
 
 Call = Callable[[np.ndarray], np.ndarray]
 
 
-def numpy_loop(layer: Layer, levels: U8, target: Target) -> Call:
+def numpy_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
     """The hardware model as runtime/product/reference.py has it."""
     (bias,) = layer.biases.values()
-    return lambda x: linear(x, levels, layer.tiles, layer.weight_scale, bias, target)
+    return lambda x: linear(x, held, layer.tiles, Scaling(layer.weight_scale, bias), target)
 
 
-def torch_loop(layer: Layer, levels: U8, target: Target) -> Call:
+def torch_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
     """The hardware model as one would write it in PyTorch: for each digit, row block and bit plane a product, the ADC, shift-add.
 
     For a dense layer, offset-encoded weights, two's complement inputs and an ADC step of one level. Raises ImportError.
@@ -30,7 +30,7 @@ def torch_loop(layer: Layer, levels: U8, target: Target) -> Call:
     torch.set_num_threads(1)
     bits, top, full_scale = target.input.bits, target.top_level, (1 << target.adc.bits) - 1
     qmax, offset = (1 << (bits - 1)) - 1, target.encoding.offset
-    blocks = [tuple(map(torch.from_numpy, block)) for block in _by_digit(layer, levels, target)]
+    blocks = [tuple(map(torch.from_numpy, block)) for block in _by_digit(layer, held, target)]
     weight_scale = torch.from_numpy(layer.weight_scale)
     (bias,) = map(torch.from_numpy, layer.biases.values())
 
@@ -56,14 +56,14 @@ def torch_loop(layer: Layer, levels: U8, target: Target) -> Call:
     return call
 
 
-def _by_digit(layer: Layer, levels: U8, target: Target) -> Iterator[tuple[np.ndarray, ...]]:
+def _by_digit(layer: Layer, held: LayerOnDie, target: Target) -> Iterator[tuple[np.ndarray, ...]]:
     """Each row block: its input features [rows], levels float32 [digits, rows, outputs], and which bitlines are inverted [digits, outputs]."""
     place, outputs = layer.tiles.placement, len(layer.weight_scale)
     for tiles in place.row_blocks():
         driven, used = place.wordline_input[tiles.start] >= 0, place.bitline_output[tiles] >= 0
         where = place.bitline_digit[tiles][used], place.bitline_output[tiles][used]
         block = np.zeros((len(target.encoding.digits), outputs, driven.sum()), np.float32)
-        block[where] = levels[tiles].transpose(0, 2, 1)[used][:, driven]
+        block[where] = held.levels[tiles].transpose(0, 2, 1)[used][:, driven]
         inverted = np.zeros((len(target.encoding.digits), outputs), np.bool_)
         inverted[where] = layer.tiles.bitline_inverted[tiles][used] == 1
         features = place.wordline_input[tiles.start][driven].astype(np.int64)

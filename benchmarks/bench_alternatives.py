@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from alternatives import Call, aihwkit_layer, numpy_loop, torch_loop
-from layers import READ_BY_READ, OneLayer, Run
+from layers import READ_BY_READ, Run, layer_of
+from scale import Scale
 from timing import FAULTY, Turns, seconds, show, side_by_side
 
 import runtime
 from rcompile.bundle.reader import Bundle
-from runtime.die.dies import apply_faults
+from runtime.die.layers import on_die
 from runtime.ort.baseline import int8_session
 from runtime.ort.session import quiet_options
 
@@ -22,13 +23,12 @@ from runtime.ort.session import quiet_options
 SLOW_S = 3.0
 
 
-def bench_alternatives(folder: Path) -> dict[str, object]:
+def bench_alternatives(folder: Path, scale: Scale) -> dict[str, object]:
     """Each is timed in turn with our session that takes every read through the ADC. What models the die must give the same bits."""
-    layer, die = OneLayer(folder), runtime.Die(1, **FAULTY)
+    layer, die = layer_of(folder, scale), runtime.Die(1, **FAULTY)
     bundle = Bundle.open(layer.bundle())
     target, compiled = bundle.manifest.target, bundle.layer(bundle.manifest.layers[0])
-    faults = die.faults(compiled.entry, target.crossbar.rows, target.crossbar.cols)
-    levels = apply_faults(compiled.tiles.levels, faults, target.top_level)
+    held = on_die(die, compiled, target)
     fp32 = ort.InferenceSession(str(layer.float_model()), quiet_options(1), providers=["CPUExecutionProvider"])
 
     def on_x(call: Call) -> Run:
@@ -42,8 +42,8 @@ def bench_alternatives(folder: Path) -> dict[str, object]:
         ("ONNX Runtime, dynamic int8", False, lambda: layer.run_of(int8_session(layer.float_model(), 1))),
         ("ONNX Runtime, fp32", False, lambda: layer.run_of(fp32)),
         ("aihwkit, one analog pass", False, lambda: on_x(aihwkit_layer(layer.weight))),
-        ("PyTorch, every read", True, lambda: on_x(torch_loop(compiled, levels, target))),
-        ("NumPy (runtime/product/reference.py), every read", True, lambda: on_x(numpy_loop(compiled, levels, target))),
+        ("PyTorch, every read", True, lambda: on_x(torch_loop(compiled, held, target))),
+        ("NumPy (runtime/product/reference.py), every read", True, lambda: on_x(numpy_loop(compiled, held, target))),
     ]
     y, found = ours(), {}
     rows: list[tuple[object, ...]] = []
@@ -53,7 +53,7 @@ def bench_alternatives(folder: Path) -> dict[str, object]:
         except ModuleNotFoundError as error:
             rows.append((name, "yes" if same else "no", "not installed", f"({error.name})"))
             continue
-        turns = _compare(name, call, ours, y if same else None)
+        turns = _compare(name, call, ours, y if same else None, scale.budget_s / 2)
         found[name] = {"ms": turns.ms(), "over_bit_serial": turns.ratio(), "same_numbers": same}
         rows.append((name, "yes" if same else "no", turns.ms(), turns.ratio()))
     title = f"What else there is: one layer, {layer.size}, 1 % stuck, 1 thread, against our session with every read through the ADC"
@@ -61,7 +61,7 @@ def bench_alternatives(folder: Path) -> dict[str, object]:
     return {"alternatives": found}
 
 
-def _compare(name: str, theirs: Run, ours: Run, expected: np.ndarray | None) -> Turns:
+def _compare(name: str, theirs: Run, ours: Run, expected: np.ndarray | None, budget_s: float) -> Turns:
     """theirs / ours. expected: what theirs must give."""
     start = time.perf_counter()
     y = theirs()
@@ -72,4 +72,4 @@ def _compare(name: str, theirs: Run, ours: Run, expected: np.ndarray | None) -> 
         )
     if spent > SLOW_S:
         return Turns([(spent, seconds(ours))])
-    return side_by_side(theirs, ours, budget_s=3.0)
+    return side_by_side(theirs, ours, budget_s=budget_s)

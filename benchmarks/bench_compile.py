@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shapes import BERT_1B, BERT_BASE, MINILM, Shape, write_bert
+from scale import Scale
+from shapes import Shape, write_bert
 from timing import FAULTY, TARGET, in_subprocess, seconds, show
 
 COMPILE = """
@@ -55,44 +56,51 @@ LOADED = {
     "new_die_peak_gib": "peak of new die, GiB",
 }
 
-PACKED = f"{BERT_BASE.name}, packed cells"
 
-# What the large shape takes on disk, in bytes: its weights and their copy in the bundle, four cells a mapped weight, and some air.
-LARGE_BYTES = 8 * BERT_1B.weights + 4 * BERT_1B.mapped_weights + 2**31
-
-
-def bench_help() -> dict[str, object]:
+def bench_help(scale: Scale) -> dict[str, object]:
     """`rcompile --help`: the least that any command takes."""
     command = [sys.executable, "-c", "from rcompile.cli.main import main; main()", "--help"]
-    runs = [seconds(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)) for _ in range(5)]
+    runs = [
+        seconds(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)) for _ in range(scale.repeats)
+    ]
     print(f"rcompile --help: {statistics.median(runs):.2f} s\n")
     return {"help_s": statistics.median(runs)}
 
 
-def bench_compile(folder: Path) -> dict[str, object]:
+def bench_compile(folder: Path, scale: Scale) -> dict[str, object]:
     """Leaves <shape>.onnx and <shape>.bundle of the smaller shapes in the folder."""
-    found = {shape.name: _compile(shape, folder, runs=3) for shape in (MINILM, BERT_BASE)}
-    found[PACKED] = _compile(BERT_BASE, folder, runs=3, pack_cells=True)
-    free = shutil.disk_usage(folder).free
-    if free >= LARGE_BYTES:
-        large = folder / "large"
-        large.mkdir()
-        found[BERT_1B.name] = _compile(BERT_1B, large, runs=1)
-        shutil.rmtree(large)
+    found = {shape.name: _compile(shape, folder, scale.repeats) for shape in (scale.small, scale.base)}
+    found[packed(scale.base)] = _compile(scale.base, folder, scale.repeats, pack_cells=True)
+    free, need = shutil.disk_usage(folder).free, large_bytes(scale.large)
+    if free >= need:
+        folder_of_large = folder / "large"
+        folder_of_large.mkdir()
+        found[scale.large.name] = _compile(scale.large, folder_of_large, runs=1)
+        shutil.rmtree(folder_of_large)
     _show(f"Compile for {TARGET}", COMPILED, found)
-    base = found[BERT_BASE.name]
+    base = found[scale.base.name]
     result = {"compile": found, "compile_bert_base_s": base["seconds"], "compile_bert_base_peak_gib": base["peak_gib"]}
-    if BERT_1B.name in found:
-        return result | {"compile_1b_peak_gib": found[BERT_1B.name]["peak_gib"]}
-    need = f"needs {LARGE_BYTES / 2**30:.0f} GiB of disk in '{folder.parent}', {free / 2**30:.0f} GiB are free"
-    print(f"{BERT_1B.name} was skipped: it {need}. Set TMPDIR to a larger disk.\n")
+    if free >= need:
+        return result | {"compile_1b_peak_gib": found[scale.large.name]["peak_gib"]}
+    why = f"needs {need / 2**30:.0f} GiB of disk in '{folder.parent}', {free / 2**30:.0f} GiB are free"
+    print(f"{scale.large.name} was skipped: it {why}. Set TMPDIR to a larger disk.\n")
     return result
+
+
+def packed(shape: Shape) -> str:
+    """The name of a shape's bundle with several cells in a byte."""
+    return f"{shape.name}, packed cells"
+
+
+def large_bytes(shape: Shape) -> int:
+    """What a shape takes on disk: its weights and their copy in the bundle, four cells a mapped weight, and some air."""
+    return 8 * shape.weights + 4 * shape.mapped_weights + 2**31
 
 
 def _compile(shape: Shape, folder: Path, runs: int, pack_cells: bool = False) -> dict[str, float]:
     """Median seconds after imports, most memory, and the size of the model; the first bundle stays."""
     model = write_bert(shape, folder / f"{shape.name}.onnx")
-    name = PACKED if pack_cells else shape.name
+    name = packed(shape) if pack_cells else shape.name
     out = [folder / f"{name}.bundle{i or ''}" for i in range(runs)]
     done = [in_subprocess(COMPILE, model, TARGET, bundle, int(pack_cells)) for bundle in out]
     for bundle in out[1:]:
@@ -107,12 +115,12 @@ def _compile(shape: Shape, folder: Path, runs: int, pack_cells: bool = False) ->
     }
 
 
-def bench_load(folder: Path) -> dict[str, object]:
+def bench_load(folder: Path, scale: Scale) -> dict[str, object]:
     """Load a bundle and put five dies under the session."""
-    names = (MINILM.name, BERT_BASE.name, PACKED)
+    names = (scale.small.name, scale.base.name, packed(scale.base))
     found = {name: in_subprocess(LOAD, folder / f"{name}.bundle", json.dumps(FAULTY)) for name in names}
     _show("Load, and a new die (1 % stuck) under the live session", LOADED, found)
-    return {"load": found, "new_die_bert_base_s": found[BERT_BASE.name]["new_die_s"]}
+    return {"load": found, "new_die_bert_base_s": found[scale.base.name]["new_die_s"]}
 
 
 def _show(title: str, columns: dict[str, str], found: dict[str, dict[str, float]]) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from layers import READ_BY_READ, OneLayer
+from layers import READ_BY_READ, layer_of
+from scale import Scale
 from timing import FAULTY, show, side_by_side
 
 import runtime
 
 
-def bench_layer(folder: Path) -> dict[str, float]:
-    layer = OneLayer(folder)
+def bench_layer(folder: Path, scale: Scale) -> dict[str, float]:
+    layer = layer_of(folder, scale)
     bundle, gemm = layer.bundle(), layer.int8_gemm()
     one, two = (layer.session(bundle, threads, provider_options=READ_BY_READ) for threads in (1, 2))
     # The two threads first: they spin for a while after their work, which must not be beside the product.
-    turns = side_by_side(two, one, gemm)
-    collapsed = side_by_side(layer.session(bundle), gemm)
+    turns = side_by_side(two, one, gemm, budget_s=scale.budget_s)
+    collapsed = side_by_side(layer.session(bundle), gemm, budget_s=scale.budget_s)
     scaling = turns.ratio(1, 0)
 
     faulty = runtime.load(bundle, runtime.Die(1, **FAULTY), threads=1)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from layers import READ_BY_READ, OneLayer
+from layers import READ_BY_READ, layer_of
+from scale import Scale
 from timing import TARGET, show, side_by_side, stuck
 
 import runtime
@@ -51,12 +52,13 @@ COLUMNS = {
     "bit_serial_over_int8_gemm": "ratio",
     "collapsed_percent": "bitlines collapsed, %",
 }
-BUDGET_S = 0.5
+# There are many points.
+SHARE_OF_BUDGET = 1 / 12
 
 
-def bench_size(folder: Path) -> dict[str, object]:
+def bench_size(folder: Path, scale: Scale) -> dict[str, object]:
     """Both ways to compute: as the session chooses (bitlines that cannot clip are collapsed), and every bitline read through the ADC."""
-    measure = cache(lambda point: _measure(folder, point))
+    measure = cache(lambda point: _measure(folder, scale, point))
     found = [
         {"varied": varied, "value": value, **measure(point)}
         for varied, points in VARIED.items()
@@ -68,8 +70,8 @@ def bench_size(folder: Path) -> dict[str, object]:
     return {"cost_against_size": found}
 
 
-def _measure(folder: Path, point: Point) -> dict[str, float]:
-    layer = OneLayer(folder, point.rows, point.inputs, point.outputs)
+def _measure(folder: Path, scale: Scale, point: Point) -> dict[str, float]:
+    layer = layer_of(folder, scale, point.rows, point.inputs, point.outputs)
     # Nothing is pruned here, so replicas take more crossbars than the dense layer.
     options = CompileOptions()
     if point.combiner != "none":
@@ -79,8 +81,9 @@ def _measure(folder: Path, point: Point) -> dict[str, float]:
     session = runtime.load(bundle, die, threads=point.threads)
     serial = layer.session(bundle, point.threads, die=die, provider_options=READ_BY_READ)
     gemm = layer.int8_gemm(point.threads)
-    chosen = side_by_side(layer.run_of(session), gemm, budget_s=BUDGET_S)
-    every = side_by_side(serial, gemm, budget_s=BUDGET_S)
+    budget_s = scale.budget_s * SHARE_OF_BUDGET
+    chosen = side_by_side(layer.run_of(session), gemm, budget_s=budget_s)
+    every = side_by_side(serial, gemm, budget_s=budget_s)
     (report,) = session.report()
     return {
         "tiles": report.tiles,

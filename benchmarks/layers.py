@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper, save
+from scale import Scale
 from timing import TARGET
 
 import runtime
@@ -27,9 +28,9 @@ class OneLayer:
     """y[rows, outputs] = x[rows, inputs] w[inputs, outputs], of normal random numbers; its files go into `folder`."""
 
     folder: Path
-    rows: int = 128
-    inputs: int = 768
-    outputs: int = 3072
+    rows: int
+    inputs: int
+    outputs: int
 
     @property
     def size(self) -> str:
@@ -79,3 +80,8 @@ class OneLayer:
         graph = helper.make_graph([node], op, inputs, outputs, [tensor])
         save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
         return path
+
+
+def layer_of(folder: Path, scale: Scale, rows: int = 128, inputs: int = 768, outputs: int = 3072) -> OneLayer:
+    """A layer of this size, or a part of it."""
+    return OneLayer(folder, *(-(-size // scale.divisor) for size in (rows, inputs, outputs)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from rcompile.layout.place import plain
 from rcompile.layout.quantize import quantize
 from rcompile.onnx_in.linears import find_linears
 from rcompile.onnx_in.read import read_model
-from rcompile.onnx_in.text import TextEncoder, session_inputs
+from rcompile.onnx_in.text import TextEncoder, Texts, session_inputs
 from rcompile.options import CompileOptions
 from rcompile.pipeline import compile_model
 from rcompile.protection.allocate import predict_errors, predicted_error
@@ -64,21 +65,22 @@ def main(model: Path, data: Path, out: Path) -> None:
     for name, guard in guards():
         combiner: Combiner = guard.combiner or "none"
         target = load_target(TARGETS[combiner])
-        replicas = {k.name: plain(k.outputs, target) for k in known}
+        replicas = {k.name: plain(k.outputs, target.encoding) for k in known}
         chosen = protect(known, guard, target) if guard.protect != "none" else Protection("none", {})
         predicted = predicted_error(
             known, {**replicas, **chosen.replicas}, predict_errors(known, combiner, target, SA0, SA1)
         )
-        folder = model.parent.parent / "ranking.bundle"
-        compile_model(model, target, folder, guard, force=True)
-        measured = measure(Bundle.open(folder), examples.texts)
+        with tempfile.TemporaryDirectory() as folder:
+            compile_model(model, target, Path(folder) / "bundle", guard)
+            measured = measure(Bundle.open(Path(folder) / "bundle"), examples.texts)
         rows.append({"name": name, "combiner": combiner, "predicted": predicted, "measured": measured})
         print(name, f"{predicted:.5f} {measured:.5f}", flush=True)
     what = {"task": TASK, "rate": RATE, "dies": DIES, "examples": EXAMPLES}
+    out.mkdir(parents=True, exist_ok=True)
     (out / "ranking.json").write_text(json.dumps({"what": what, "rows": rows}, indent=1, sort_keys=True) + "\n")
 
 
-def measure(bundle: Bundle, texts: list[str]) -> float:
+def measure(bundle: Bundle, texts: Texts) -> float:
     """Relative squared error of the logits against the fp32 model, mean over the dies."""
     source, session = source_session(bundle), load(bundle)
     assert bundle.manifest.source.tokenizer is not None

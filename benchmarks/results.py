@@ -49,7 +49,7 @@ DIES = 10
 
 @dataclass(frozen=True)
 class Scheme:
-    """A way to put the pruned model on crossbars. rates: (sa0, sa1) of the dies; None for all."""
+    """A way to put the pruned model on crossbars."""
 
     protect: str
     combiner: str
@@ -81,9 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--models", type=Path)
+    parser.add_argument("--encoder", type=Path, help=f"pretrained model, if not the package {MODEL}")
+    parser.add_argument("--steps", type=int, help="of each training, if not the task's own")
     parser.add_argument("--tasks", default=",".join(STEPS))
     parser.add_argument("--limit", type=int, default=150, help="validation examples of a score under faults")
     parser.add_argument("--model-limit", type=int, default=1500, help="validation examples of a score without faults")
+    parser.add_argument("--dies", type=int, default=DIES)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--build", type=Path, default=Path("build/results"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -138,52 +141,29 @@ class Task:
             shutil.copytree(given, out)
         elif not out.exists() or (out / "checkpoint.pt").exists():
             steps, rate, base = DENSE.get(self.name, DENSE_DEFAULT)
-            source = Task(base, self.args).dense() if base else pretrained()
+            source = Task(base, self.args).dense() if base else self.args.encoder or pretrained()
             options = ("--keep", "1", "--new-head", "--batch", "32", "--patience", "50")
-            cli(
-                "train",
-                source,
-                "--task",
-                self.name,
-                *self.common(out),
-                *options,
-                "--steps",
-                steps,
-                "--learning-rate",
-                rate,
-            )
+            cli("train", source, *self.common(out, steps), *options, "--learning-rate", rate)
         return out
 
     def pruned(self) -> Path:
         """The pruned model, ONNX inside."""
         out = self.folder / "pruned"
         if not out.exists() or (out / "checkpoint.pt").exists():
-            cli(
-                "train",
-                self.dense(),
-                "--task",
-                self.name,
-                *self.common(out),
-                "--keep",
-                KEEP,
-                "--steps",
-                STEPS[self.name],
-            )
+            cli("train", self.dense(), *self.common(out, STEPS[self.name]), "--keep", KEEP)
         return out
 
-    def common(self, out: Path) -> tuple[Any, ...]:
-        return "--data", self.args.data, "--target", "reram128x128", "-o", out
+    def common(self, out: Path, steps: int) -> tuple[Any, ...]:
+        what = ("--task", self.name, "--data", self.args.data, "--target", PLAIN.target)
+        return *what, "--steps", self.args.steps or steps, "-o", out
 
     def bundle(self, scheme: Scheme) -> Path:
         """The compiled bundle of a scheme."""
         out = self.folder / scheme.name
         if not out.exists():
             sa0, sa1 = GUARDED_RATE * (1 - SA1_SHARE), GUARDED_RATE * SA1_SHARE
-            options = CompileOptions(keep_source=False)
-            if scheme != PLAIN:
-                options = CompileOptions(
-                    protect=scheme.protect, combiner=scheme.combiner, sa0=sa0, sa1=sa1, keep_source=False
-                )  # type: ignore[arg-type]
+            guard = {"protect": scheme.protect, "combiner": scheme.combiner, "sa0": sa0, "sa1": sa1}
+            options = CompileOptions.model_validate({"keep_source": False, **(guard if scheme != PLAIN else {})})
             compile_model(onnx_of(self.pruned()), scheme.target, out, options)
         return out
 
@@ -201,7 +181,7 @@ class Task:
 
     def faults(self, scheme: Scheme, bundle: Path, sa0: float, sa1: float) -> None:
         """Scores on the dies at these rates that are not known yet, and without faults on the same examples."""
-        dies = [Die(s, sa0, sa1) for s in range(1, DIES + 1) if not self._is_known(scheme, sa0, sa1, s)]
+        dies = [Die(s, sa0, sa1) for s in range(1, self.args.dies + 1) if not self._is_known(scheme, sa0, sa1, s)]
         if not dies:
             return
         found, common = self._evaluate(bundle, scheme, dies, self.args.limit, int8=False)

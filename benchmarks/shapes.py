@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a BERT."""
+    """The size of a BERT. external_data: protobuf cannot hold its weights in one file."""
 
     name: str
     layers: int
@@ -22,6 +22,7 @@ class Shape:
     heads: int
     intermediate: int
     vocabulary: int = 30522
+    external_data: bool = False
 
     @property
     def mapped_weights(self) -> int:
@@ -37,10 +38,9 @@ class Shape:
 
 MINILM = Shape("MiniLM-L6", 6, 384, 12, 1536)
 BERT_BASE = Shape("BERT-base", 12, 768, 12, 3072)
-BERT_1B = Shape("BERT-1.3B", 24, 2048, 32, 8192, vocabulary=50_000)
+BERT_1B = Shape("BERT-1.3B", 24, 2048, 32, 8192, vocabulary=50_000, external_data=True)
 
-# protobuf ends at 2 GiB; a tensor of fewer bytes stays in the ONNX file, so that shapes can be read.
-PROTOBUF_BYTES = 2**31 - 2**24
+# A tensor of fewer bytes stays in the ONNX file, so that shapes can be read.
 SMALL_BYTES = 1024
 PAGE_BYTES = 4096
 
@@ -98,10 +98,9 @@ class _Graph:
 
 
 def write_bert(shape: Shape, path: Path, seed: int = 0) -> Path:
-    """Write a two-way sequence classifier of this shape; what protobuf cannot hold, with external data beside it, a tensor at a time."""
+    """Write a two-way sequence classifier of this shape; external data beside it, a tensor at a time."""
     with ExitStack() as stack:
-        large = 4 * shape.weights > PROTOBUF_BYTES
-        data = stack.enter_context(path.with_name(f"{path.name}.data").open("wb")) if large else None
+        data = stack.enter_context(path.with_name(f"{path.name}.data").open("wb")) if shape.external_data else None
         onnx.save(_bert(shape, _Graph(seed, data)), path)
     return path
 

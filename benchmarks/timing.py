@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from rcompile.cli.show import table
 from rcompile.cli.terminal import stdout_console
@@ -17,7 +17,14 @@ from rcompile.cli.terminal import stdout_console
 TARGET = "reram128x128"
 
 
-def stuck(share: float) -> dict[str, float]:
+class Rates(TypedDict):
+    """Shares of a die's cells that are stuck."""
+
+    sa0: float
+    sa1: float
+
+
+def stuck(share: float) -> Rates:
     """The rates of a die with this share of all cells stuck, SA0 to SA1 as Chen et al. (2014) found."""
     return {"sa0": share * 1.75 / 10.79, "sa1": share * 9.04 / 10.79}
 
@@ -47,7 +54,7 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def side_by_side(*runs: Callable[[], object], budget_s: float = 6.0) -> Turns:
+def side_by_side(*runs: Callable[[], object], budget_s: float) -> Turns:
     """Call runs in turn, A B A B: 5 rounds at least, 200 at most.
 
     A ratio of neighbours holds when a shared machine's speed drifts. It does not hold for runs of unlike length on a machine with other work
@@ -55,7 +62,8 @@ def side_by_side(*runs: Callable[[], object], budget_s: float = 6.0) -> Turns:
     """
     for run in runs:
         run()
-    turns, start = [], time.perf_counter()
+    turns: list[tuple[float, ...]] = []
+    start = time.perf_counter()
     while len(turns) < 5 or (time.perf_counter() - start < budget_s and len(turns) < 200):
         turns.append(tuple(map(seconds, runs)))
     return Turns(turns)

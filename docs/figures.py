@@ -28,9 +28,9 @@ DIE = Die(seed=1, sa0=0.00175, sa1=0.00904)
 def conductance_map(tiles: Tiles, target: Target, path: Path) -> None:
     """The programmed tile, and the same tile on a die with about 1 % of its cells stuck."""
     levels = tiles.levels[TILE]
-    faults = fault_map(
-        DIE.physics(target), DIE.seed, int(tiles.placement.crossbar[TILE]), *levels.shape, target.top_level
-    )
+    rows, cols = levels.shape
+    crossbar = int(tiles.placement.crossbar[TILE])
+    faults = fault_map(DIE.physics(target), DIE.seed, crossbar, rows, cols, target.top_level)
     figure, axes = pyplot.subplots(1, 2, figsize=(9.2, 4.8), layout="constrained", sharey=True)
     siemens = np.array([target.conductance_siemens(level) for level in range(target.top_level + 1)])
     for panel, shown, title in (

@@ -2,6 +2,7 @@
 date.
 """
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,5 +47,8 @@ def generated() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE)
+    out = parser.parse_args().out
     for file, content in generated().items():
-        (HERE / file).write_text(content, encoding="utf-8")
+        (out / file).write_text(content, encoding="utf-8")

@@ -88,20 +88,21 @@ def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32
     return path
 
 
-def tiny_bert(folder: Path) -> Path:
-    """A BERT classifier of two tiny layers, as `save_pretrained` writes it."""
+def tiny_bert(folder: Path, **sizes: int) -> Path:
+    """A BERT classifier of two tiny layers, as `save_pretrained` writes it. sizes: of its configuration, if not tiny."""
     import torch
     import transformers
 
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=40,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-    )
+    tiny = {
+        "vocab_size": 40,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 32,
+    }
+    config = transformers.BertConfig(**tiny | sizes)
     transformers.BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 

@@ -102,13 +102,13 @@ def plot(results: dict[Scheme, Evaluation], totals: dict[Scheme, LedgerRow], pat
     pyplot.close(figure)
 
 
-def main(out: Path, data: Path | None) -> None:
+def main(out: Path, data: Path | None, limit: int | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     totals = compile_all(out)
     print(f"compiled into {', '.join(str(out / scheme) for scheme in SCHEMES)}\n", flush=True)
     name, folder = ("SST-2", data) if data else ("Our sentences", HERE)
     chosen = [die for share in FAULT_SHARES for die in dies(share)]
-    results = {s: evaluate(out / s, "sst2", data=folder, dies=chosen, int8=s == "none") for s in SCHEMES}
+    results = {s: evaluate(out / s, "sst2", data=folder, dies=chosen, int8=s == "none", limit=limit) for s in SCHEMES}
     text = markdown(results, totals, name)
     print(text)
     (out / "accuracy.md").write_text(text)
@@ -122,8 +122,9 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("build/demo"))
     glue = os.environ.get("RCOMPILE_GLUE")
     parser.add_argument("--data", type=Path, default=Path(glue) if glue else None, help="folder of GLUE data")
+    parser.add_argument("--limit", type=int, help="sentences; all if not given")
     arguments = parser.parse_args()
     try:
-        main(arguments.out, arguments.data)
+        main(arguments.out, arguments.data, arguments.limit)
     except RcompileError as error:
         raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,79 @@
+"""Every script in benchmarks/ and docs/ that needs no torch runs, in a small form, as a user runs it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from scripts import ROOT, run
+from small_models import tiny_classifier, write_sentences
+
+
+def test_bench_measures_every_key_of_its_readme(tmp_path: Path) -> None:
+    run("benchmarks/bench.py", "--small", "--out", tmp_path / "bench.json")
+    table = (ROOT / "benchmarks" / "README.md").read_text().partition("## Keys of build/bench.json")[2]
+    keys = {
+        key
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for key in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    measured = json.loads((tmp_path / "bench.json").read_text())
+    assert set(measured) == keys
+    assert measured["alternatives"]["NumPy (runtime/product/reference.py), every read"]["same_numbers"]
+
+
+def half_pruned(path: Path) -> Path:
+    """The model with half of its inner neurons zero, so that there is room for replicas."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name in ("up.weight", "down.weight"):
+            array = numpy_helper.to_array(tensor).copy()
+            np.moveaxis(array, 1 if tensor.name == "up.weight" else 0, 0)[128:] = 0
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, path)
+    return path
+
+
+def test_ranking(tmp_path: Path) -> None:
+    model = half_pruned(tiny_classifier(tmp_path / "model.onnx", hidden=64))
+    data = write_sentences(tmp_path / "glue")
+    run("benchmarks/ranking.py", "--model", model, "--data", data, "--out", tmp_path)
+    rows = json.loads((tmp_path / "ranking.json").read_text())["rows"]
+    assert len(rows) == 13 and all(row["predicted"] > 0 and row["measured"] > 0 for row in rows)
+
+
+def test_the_results_page_is_that_of_its_data(tmp_path: Path) -> None:
+    run("benchmarks/report.py", "--out", tmp_path)
+    assert (tmp_path / "results.md").read_text() == (ROOT / "docs" / "results.md").read_text(), (
+        "run benchmarks/report.py"
+    )
+
+
+def test_effects_can_be_resumed(tmp_path: Path) -> None:
+    tiny_classifier(tmp_path / "model.onnx")
+    options = ("--model", tmp_path / "model.onnx", "--data", write_sentences(tmp_path / "glue"), "--dies", 2)
+    places = ("--lines", tmp_path / "effects.jsonl", "--build", tmp_path / "bundle")
+    run("benchmarks/effects.py", *options, *places)
+    whole = (tmp_path / "effects.jsonl").read_text()
+    (tmp_path / "effects.jsonl").write_text("".join(whole.splitlines(keepends=True)[:50]))
+    run("benchmarks/effects.py", *options, *places)
+    without_times = [
+        re.sub(r'"seconds": [0-9.]+', "", text) for text in (whole, (tmp_path / "effects.jsonl").read_text())
+    ]
+    assert without_times[0] == without_times[1]
+
+
+def test_the_generated_pages(tmp_path: Path) -> None:
+    run("docs/generate.py", "--out", tmp_path)
+    for page in tmp_path.iterdir():
+        assert page.read_text() == (ROOT / "docs" / page.name).read_text(), "run `make docs`"
+
+
+def test_the_demo_and_its_figures(tmp_path: Path) -> None:
+    printed = run("docs/demo/demo.py", "--out", tmp_path / "demo", "--data", ROOT / "docs" / "demo", "--limit", 8)
+    assert "| auto |" in printed
+    run("docs/figures.py", "--demo", tmp_path / "demo", "--out", tmp_path / "figures")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"accuracy.svg", "tile.svg"}

@@ -75,5 +75,20 @@ def test_the_generated_pages(tmp_path: Path) -> None:
 def test_the_demo_and_its_figures(tmp_path: Path) -> None:
     printed = run("docs/demo/demo.py", "--out", tmp_path / "demo", "--data", ROOT / "docs" / "demo", "--limit", 8)
     assert "| auto |" in printed
-    run("docs/figures.py", "--demo", tmp_path / "demo", "--out", tmp_path / "figures")
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"accuracy.svg", "tile.svg"}
+    run(
+        "docs/figures.py",
+        "--demo",
+        tmp_path / "demo",
+        "--out",
+        tmp_path / "figures",
+        "--results",
+        tmp_path / "demo.json",
+        "--limit",
+        8,
+    )
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "accuracy.svg",
+        "flow.svg",
+        "terminal.svg",
+        "tile.svg",
+    }

@@ -52,7 +52,7 @@ def test_the_results_page_is_that_of_its_data(tmp_path: Path) -> None:
     )
 
 
-def test_effects_can_be_resumed(tmp_path: Path) -> None:
+def test_effects_can_be_resumed_and_shown(tmp_path: Path) -> None:
     tiny_classifier(tmp_path / "model.onnx")
     options = ("--model", tmp_path / "model.onnx", "--data", write_sentences(tmp_path / "glue"), "--dies", 2)
     places = ("--lines", tmp_path / "effects.jsonl", "--build", tmp_path / "bundle")
@@ -64,6 +64,9 @@ def test_effects_can_be_resumed(tmp_path: Path) -> None:
         re.sub(r'"seconds": [0-9.]+', "", text) for text in (whole, (tmp_path / "effects.jsonl").read_text())
     ]
     assert without_times[0] == without_times[1]
+    run("benchmarks/effects_page.py", "--lines", tmp_path / "effects.jsonl", "--out", tmp_path)
+    assert "## Flipped bits" in (tmp_path / "effects.md").read_text()
+    assert (tmp_path / "figures" / "effects.svg").exists()
 
 
 def test_the_generated_pages(tmp_path: Path) -> None:

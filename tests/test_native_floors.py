@@ -6,7 +6,9 @@ from pathlib import Path
 
 NATIVE = Path(__file__).parents[1] / "runtime" / "native"
 FLOORS = ("base", "simd", "layer", "die", "product", "ort")  # from the ground up
-SOURCES = {str(file.relative_to(NATIVE)): file.read_text() for file in NATIVE.rglob("*") if file.suffix in (".h", ".cc")}
+SOURCES = {
+    str(file.relative_to(NATIVE)): file.read_text() for file in NATIVE.rglob("*") if file.suffix in (".h", ".cc")
+}
 INCLUDES = {name: re.findall(r'^\s*#\s*include\s*"(.*)"', text, re.MULTILINE) for name, text in SOURCES.items()}
 
 

@@ -10,6 +10,8 @@ from onnx import numpy_helper
 from scripts import ROOT, run
 from small_models import tiny_classifier, write_sentences
 
+from rcompile.canonical import file_sha256
+
 
 def test_bench_measures_every_key_of_its_readme(tmp_path: Path) -> None:
     run("benchmarks/bench.py", "--small", "--out", tmp_path / "bench.json")
@@ -78,5 +80,7 @@ def test_the_generated_pages(tmp_path: Path) -> None:
 def test_the_demo_and_its_figures(tmp_path: Path) -> None:
     printed = run("docs/demo/demo.py", "--out", tmp_path / "demo", "--data", ROOT / "docs" / "demo", "--limit", 8)
     assert "| auto |" in printed
-    run("docs/figures.py", "--demo", tmp_path / "demo", "--out", tmp_path / "figures")
+    run("docs/figures.py", "--demo", tmp_path / "demo", "--out", tmp_path / "figures", "--results", tmp_path)
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"accuracy.svg", "tile.svg"}
+    data = f"demo.json {file_sha256(tmp_path / 'demo.json')[:12]}<"
+    assert data in (tmp_path / "figures" / "accuracy.svg").read_text()

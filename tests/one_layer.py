@@ -18,6 +18,7 @@ from small_models import changed_target, linear_model
 import runtime
 from rcompile.bundle.emit import Findings, Job, write_bundle
 from rcompile.bundle.reader import Bundle
+from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import compact
 from rcompile.layout.encode import encode
@@ -119,6 +120,15 @@ def copied(placement: Placement, rng: np.random.Generator) -> Placement:
     return replace(placement, crossbar=crossbars, wordline_input=np.stack(wordlines), **changed)
 
 
+def redundant(rng: np.random.Generator) -> Encoding:
+    """Any list of digits that fits the narrowest crossbar of `targets`."""
+    while True:
+        count = rng.integers(1, 13)
+        digits = rng.choice([-1, 1, 1], count) << rng.integers(0, 8, count)
+        if np.abs(digits).sum() <= 255:
+            return Encoding(digits=tuple(digits.tolist()), offset=int(rng.integers(0, 256)))
+
+
 @contextmanager
 def compiled(
     target: Target,
@@ -133,7 +143,9 @@ def compiled(
     pack_cells: bool = False,
     bias: bool = True,
 ) -> Iterator[Bundle]:
-    """A bundle of one linear, its placement shuffled or plain; with replicas if there is a combiner."""
+    """A bundle of one linear, its placement shuffled or plain, on any crossbars; with replicas if there is a combiner.
+    Odd seeds write weights in digits that no target names.
+    """
     folder = Path(tempfile.mkdtemp())
     try:
         model = linear_model(folder / "linear.onnx", inputs, outputs, seed, bias)
@@ -145,11 +157,13 @@ def compiled(
             quantized.codes[rng.random(inputs) < 0.3] = 0
             quantized.codes[:, rng.random(outputs) < 0.3] = 0
         lines = compact(quantized)
-        placement = place(lines, plain(outputs, target.encoding), target.encoding, target)
+        encoding = redundant(rng) if seed % 2 else target.encoding
+        placement = place(lines, plain(outputs, encoding), encoding, target)
         if combiner is not None:
             placement = copied(placement, rng)
         if shuffle:
             placement = shuffled(placement, rng)
+        placement = replace(placement, crossbar=rng.permutation(1 << 20)[: placement.tiles].astype(np.int32))
         encoded = Encoded(Planned(linear, quantized, lines, placement), encode(quantized, placement, target))
         edit(encoded.tiles)
         (folder / "tiles").mkdir()

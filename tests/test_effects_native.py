@@ -89,7 +89,11 @@ def check(
         return  # clusters need stuck cells
     with compiled(target, x.shape[-1], outputs, seed, seed % 2 == 1, prune=seed % 3 == 0, combiner=combiner) as bundle:
         (entry,) = bundle.manifest.layers
-        faults, wanted, layer = die.faults(entry, target), expected(bundle, x, die), layer_on(bundle, die)
+        faults, wanted, layer = (
+            die.faults(entry.name, bundle.layer(entry).tiles.placement.crossbar, target),
+            expected(bundle, x, die),
+            layer_on(bundle, die),
+        )
         tiles = bundle.layer(entry).tiles
         proven = reference.collapsible(layer.levels, tiles, target, combiner, layer.reading)
         for isa in PATHS:

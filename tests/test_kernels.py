@@ -217,7 +217,7 @@ def test_report_counts_what_the_reference_counts(target, inputs, outputs, seed, 
     with compiled(target, inputs, outputs, seed, True, None) as bundle:
         (entry,) = bundle.manifest.layers
         layer = bundle.layer(entry)
-        faults = (die or runtime.Die()).faults(entry, target)
+        faults = (die or runtime.Die()).faults(entry.name, bundle.layer(entry).tiles.placement.crossbar, target)
         (row,) = runtime.load(bundle, die).report()
         assert (row.sa0, row.sa1, row.cells) == ((faults == 1).sum(), (faults == 2).sum(), faults.size)
         assert row.bitlines == (layer.tiles.placement.bitline_output >= 0).sum()
@@ -230,7 +230,12 @@ def test_a_measured_die_is_the_die_that_was_measured(tmp_path: Path) -> None:
     die = runtime.Die(5, 0.01, 0.05)
     with compiled(changed_target("reram128x128"), 300, 50, 0, False, None) as bundle:
         (entry,) = bundle.manifest.layers
-        np.savez(tmp_path / "die.npz", **{entry.name: die.faults(entry, bundle.manifest.target)})
+        np.savez(
+            tmp_path / "die.npz",
+            **{
+                entry.name: die.faults(entry.name, bundle.layer(entry).tiles.placement.crossbar, bundle.manifest.target)
+            },
+        )
         session = runtime.load(bundle, die)
         virtual = session.run(None, {"x": x})[0]
         session.set_die(runtime.read_die(tmp_path / "die.npz", bundle))
@@ -324,7 +329,7 @@ def half_inverted(tiles: Tiles) -> None:
 
 def crowded(tiles: Tiles) -> None:
     tiles.placement.bitline_output[0, :16] = 0
-    for name, values in (("slice", 0), ("polarity", 1), ("replica", np.arange(16))):
+    for name, values in (("digit", 0), ("replica", np.arange(16))):
         getattr(tiles.placement, f"bitline_{name}")[0, :16] = values
     tiles.bitline_inverted[0, :16] = 0
 

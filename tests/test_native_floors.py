@@ -1,4 +1,6 @@
-"""The native sources stand in floors: what a file includes lies on its own floor or on one below, and never leads back to it."""
+"""The native sources stand in floors: what a file includes lies on its own floor or on one below, and never leads back
+to it.
+"""
 
 import re
 from graphlib import TopologicalSorter

@@ -39,7 +39,7 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
     for die in result.dies:
         sa0, sa1, stuck, collapsed = (f"{100 * s:.4g} %" for s in (die.sa0, die.sa1, die.between, die.collapsed))
         shares = (sa0, f"{sa1}, between {stuck}" if between else sa1, collapsed)
-        add(f"crossbars, die {die.name}", shares, die.score, die.metrics)
+        add(f"crossbars, {die.name}", shares, die.score, die.metrics)
     console.print(rows)
     if len(result.dies) > 1:
         scores = [die.score for die in result.dies]

@@ -36,8 +36,8 @@ class Die:
 
     @property
     def name(self) -> str:
-        """Its seed."""
-        return str(self.seed)
+        """`seed 3`."""
+        return f"seed {self.seed}"
 
     def physics(self, target: Target) -> Physics:
         """The die's physics in numbers. Raises UsageError for effects that contradict the target."""

@@ -1,4 +1,4 @@
-"""What a user would write or install instead: each a function that gives a call y = f(x) of one layer, on one thread."""
+"""What a user would write or install instead: each a function that gives a call y = f(x) of one layer, on a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def numpy_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
 
 
 def torch_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
-    """The hardware model as one would write it in PyTorch: for each digit, row block and bit plane a product, the ADC, shift-add.
+    """The hardware model as one would write it in PyTorch: a product a digit, row block and bit plane, then the ADC.
 
     For a dense layer, offset-encoded weights, two's complement inputs and an ADC step of one level. Raises ImportError.
     """
@@ -57,7 +57,7 @@ def torch_loop(layer: Layer, held: LayerOnDie, target: Target) -> Call:
 
 
 def _by_digit(layer: Layer, held: LayerOnDie, target: Target) -> Iterator[tuple[np.ndarray, ...]]:
-    """Each row block: its input features [rows], levels float32 [digits, rows, outputs], and which bitlines are inverted [digits, outputs]."""
+    """Each row block: features [rows], levels float32 [digits, rows, outputs], inverted bitlines [digits, outputs]."""
     place, outputs = layer.tiles.placement, len(layer.weight_scale)
     for tiles in place.row_blocks():
         driven, used = place.wordline_input[tiles.start] >= 0, place.bitline_output[tiles] >= 0
@@ -71,8 +71,9 @@ def _by_digit(layer: Layer, held: LayerOnDie, target: Target) -> Iterator[tuple[
 
 
 def aihwkit_layer(weight: np.ndarray) -> Call:
-    """aihwkit's analog linear: 128-row tiles, 8-bit inputs and outputs, no noise. One analog pass a tile: no bit slices, no bit planes, no stuck
-    cells, so it does about a thirtieth of the reads. Raises ImportError. weight: float32 [inputs, outputs].
+    """aihwkit's analog linear: 128-row tiles, 8-bit inputs and outputs, no noise. One analog pass a tile: no bit
+    slices, no bit planes, no stuck cells, so it does about a thirtieth of the reads. Raises ImportError. weight:
+    float32 [inputs, outputs].
     """
     import torch
     from aihwkit.nn import AnalogLinearMapped

@@ -1,4 +1,4 @@
-"""Speed and memory, as ratios measured side by side in one run (`make bench`). README.md beside this file says what each line is."""
+"""Speed and memory, as ratios measured side by side in one run (`make bench`). README.md says what each line is."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SLOW_S = 3.0
 
 
 def bench_alternatives(folder: Path, scale: Scale) -> dict[str, object]:
-    """Each is timed in turn with our session that takes every read through the ADC. What models the die must give the same bits."""
+    """Each in turn with our session that takes every read through the ADC. What models the die must give its bits."""
     layer, die = layer_of(folder, scale), runtime.Die(1, **FAULTY)
     bundle = Bundle.open(layer.bundle())
     target, compiled = bundle.manifest.target, bundle.layer(bundle.manifest.layers[0])

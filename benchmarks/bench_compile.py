@@ -93,7 +93,7 @@ def packed(shape: Shape) -> str:
 
 
 def large_bytes(shape: Shape) -> int:
-    """What a shape takes on disk: its weights and their copy in the bundle, four cells a mapped weight, and some air."""
+    """What a shape takes on disk: weights and their copy in the bundle, four cells a mapped weight, and some air."""
     return 8 * shape.weights + 4 * shape.mapped_weights + 2**31
 
 

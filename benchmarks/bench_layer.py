@@ -1,4 +1,4 @@
-"""One layer against ONNX Runtime's int8 product: every read through the ADC, on one thread and on two, and collapsed."""
+"""One layer against ONNX Runtime's int8 product: every read through the ADC, on 1 thread and on 2, and collapsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole model against the same model in ONNX Runtime's own dynamic int8: one batch at a time, and a sweep over dies."""
+"""A whole model against the same model in ONNX Runtime's dynamic int8: a batch at a time, and a sweep over dies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from runtime.scoring.evaluation import BATCH
 from runtime.scoring.glue import DATA_VARIABLE, find_task, load_examples
 
 TOKENIZER = Path(__file__).resolve().parent.parent / "docs" / "demo" / "tokenizer.json"
-# Every 20th part of the token counts of SST-2's 872 validation sentences, least to most; padded in batches they come within 1 % of the real ones.
+# Every 20th part of the token counts of SST-2's 872 validation sentences, least to most; padded in batches they come
+# within 1 % of the real ones.
 SST2_TOKENS = (4, 10, 12, 14, 16, 18, 20, 21, 22.4, 24, 26, 27, 29, 30, 32, 34.25, 37, 40, 43, 47, 62)
 
 

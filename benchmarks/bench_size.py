@@ -1,4 +1,4 @@
-"""What a layer costs as it grows: a session against MatMulInteger of the same size on as many threads, one thing varied at a time."""
+"""What a layer costs as it grows, one thing at a time: a session against MatMulInteger of the same size and threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rcompile.vocabulary import Combiner
 
 @dataclass(frozen=True)
 class Point:
-    """A layer and how it is run. share: of cells that are stuck. combiner: of three copies of the top slice; none: no copies."""
+    """A layer and how it is run. share: of cells that are stuck. combiner: of three copies of the top slice, if any."""
 
     rows: int = 128
     inputs: int = 768
@@ -57,7 +57,7 @@ SHARE_OF_BUDGET = 1 / 12
 
 
 def bench_size(folder: Path, scale: Scale) -> dict[str, object]:
-    """Both ways to compute: as the session chooses (bitlines that cannot clip are collapsed), and every bitline read through the ADC."""
+    """Both ways to compute: as the session chooses (what cannot clip is collapsed), and every read through the ADC."""
     measure = cache(lambda point: _measure(folder, scale, point))
     found = [
         {"varied": varied, "value": value, **measure(point)}

@@ -2,8 +2,8 @@
 
     python benchmarks/effects.py --data GLUE_DIR
 
-Resumable: the answers on each die are a line of docs/results/effects.jsonl as soon as they are known, and are not computed again.
-`effects_page.py` makes docs/effects.md of the lines.
+Resumable: which sentences a die answers rightly is a line of docs/results/effects.jsonl as soon as it is known, and is
+not computed again; the first line says what all are about. `effects_page.py` makes docs/effects.md of the lines.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from effects_cases import CASES
+from effects_scores import CLEAN, SOURCE
 
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
@@ -32,8 +33,6 @@ MODEL = Path("docs/demo/sst2-minilm.onnx")
 TARGET = "reram128x128"
 TASK = TASKS["sst2"]
 LIMIT, DIES = 300, 3
-# The cases of the lines that are no effect.
-CLEAN, SOURCE = "clean", "source"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,9 @@ class Question:
     batches: list[tuple[list[int], Feeds]]
 
     def answered(self, session: ort.InferenceSession) -> npt.NDArray[np.bool_]:
-        """Which sentences the session answers rightly, bool [sentences]; logits that are not finite say class 0, as in `rcompile evaluate`."""
+        """Which sentences the session answers rightly, bool [sentences]; logits that are not finite say class 0, as in
+        `rcompile evaluate`.
+        """
         right = np.zeros(len(self.labels), np.bool_)
         for rows, feeds in self.batches:
             (logits,) = session.run(["logits"], feeds)
@@ -67,19 +68,20 @@ class Study:
         order = np.argsort(encoder.lengths(examples.texts), kind="stable").tolist()
         self.question = Question(examples.labels, list(encoder.batches(examples.texts, order, BATCH)))
         asked = json.dumps([examples.texts, examples.labels.tolist()]).encode()
-        self.about = {
-            "model": self.bundle.manifest.source.sha256,
+        about = {
+            "model_sha256": self.bundle.manifest.source.sha256,
+            "target": TARGET,
             "sentences": len(examples.labels),
             "sentences_sha256": hashlib.sha256(asked).hexdigest(),
+            "majority": int(np.unique(examples.labels, return_counts=True)[1].max()),
         }
         self.lines = lines
-        self.known = {(line["case"], line["die"]) for line in self._read()}
-
-    def _read(self) -> list[dict[str, Any]]:
-        known = [json.loads(line) for line in self.lines.read_text().splitlines()] if self.lines.exists() else []
-        if any(line[key] != value for line in known for key, value in self.about.items()):
-            raise SystemExit(f"{self.lines} holds answers of another model or to other sentences; give other --lines.")
-        return known
+        if not lines.exists():
+            self._write(about)
+        first, *known = (json.loads(line) for line in lines.read_text().splitlines())
+        if first != about:
+            raise SystemExit(f"{lines} is about another model, other sentences or another target; give other --lines.")
+        self.known = {(line["case"], line["die"]) for line in known}
 
     def without_effects(self) -> None:
         """The source model in fp32, and clean crossbars."""
@@ -100,15 +102,18 @@ class Study:
             return
         start = time.perf_counter()
         right = self.question.answered(session)
-        line: dict[str, Any] = {"case": case, "die": die, **self.about, "right": np.packbits(right).tobytes().hex()}
-        line["seconds"] = round(time.perf_counter() - start, 1)
+        spent = round(time.perf_counter() - start, 1)
+        line = {"case": case, "die": die, "right": np.packbits(right).tobytes().hex(), "seconds": spent}
         if session is self.session:
             report = self.session.report()
             line["collapsed"] = round(sum(r.collapsed for r in report) / sum(r.bitlines for r in report), 6)
         self.known.add((case, die))
+        self._write(line)
+        print(f"{case}, die {die}: {100 * right.mean():.1f} after {spent} s", flush=True)
+
+    def _write(self, line: dict[str, Any]) -> None:
         with self.lines.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        print(f"{case}, die {die}: {100 * right.mean():.1f} after {line['seconds']} s", flush=True)
 
 
 def main(model: Path, data: Path, limit: int, dies: int, lines: Path, build: Path) -> None:

@@ -68,7 +68,7 @@ def _percent(*shares: float) -> Strengths:
 
 
 def _bare(*values: float) -> Strengths:
-    return [(f"{value:g}", value) for value in values]
+    return [(f"{value:f}".rstrip("0"), value) for value in values]
 
 
 def _in(unit: str, *values: float) -> Strengths:
@@ -82,14 +82,14 @@ CASES: tuple[Case, ...] = (
     *_cases(CELLS, "variation, of the range", _percent(0.001, 0.002, 0.005, 0.02), "variation.sigma"),
     *_cases(CELLS, "variation of 2 %, verified within", _percent(0.001, 0.005, 0.02), "write_verify.tolerance", also=("variation",)),
     *_cases(CELLS, "variation, lognormal", _percent(0.002, 0.005, 0.02), "variation.sigma", also=("variation.distribution=lognormal",)),
-    *_cases(CELLS, "drift, a day, exponent", _bare(1e-5, 1e-4, 1.8e-3), "drift.nu", also=("drift.nu_sigma=0",), drawn=False),
-    *_cases(CELLS, "drift, a day, spread of exponents", _bare(1e-5, 1e-4, 1.6e-3), "drift.nu_sigma", also=("drift.nu=0",)),
+    *_cases(CELLS, "drift of a day, exponent nu", _bare(1e-5, 1e-4, 1.8e-3), "drift.nu", also=("drift.nu_sigma=0",), drawn=False),
+    *_cases(CELLS, "drift of a day, spread of nu", _bare(1e-5, 1e-4, 1.6e-3), "drift.nu_sigma", also=("drift.nu=0",)),
     *_cases(CELLS, "retention at 85 °C", AGES, "retention.time_second", drawn=False),
-    *_cases(CELLS, "warmer, -0.1 % a kelvin", RISES, "temperature.kelvin", drawn=False),
-    *_cases(CELLS, "wires, a segment", _in("ohm", 1e-5, 1e-4, 1e-3, 0.73), "wires.wordline_segment_ohm", "wires.bitline_segment_ohm", drawn=False),
+    *_cases(CELLS, "warmer by, at -0.1 % a kelvin", RISES, "temperature.kelvin", drawn=False),
+    *_cases(CELLS, "wires, a segment", [(f"{1e3 * r:g} mΩ", r) for r in (1e-5, 1e-4, 1e-3, 0.73)], "wires.wordline_segment_ohm", "wires.bitline_segment_ohm", drawn=False),
     *_cases(READS, "noise of a cell, of the range", _percent(0.0002, 0.0005, 0.0022), "read_noise.cell_sigma"),
-    *_cases(READS, "noise of the converter", _in("levels", 0.05, 0.1, 0.2), "read_noise.converter_sigma_levels", also=("read_noise.cell_sigma=0",)),
-    *_cases(READS, "offsets of converters", _in("levels", 0.05, 0.1, 0.2, 0.5), "adc_error.offset_sigma_levels", also=("adc_error.gain_error_sigma=0",)),
+    *_cases(READS, "noise of the converter", _in("level", 0.05, 0.1, 0.2), "read_noise.converter_sigma_levels", also=("read_noise.cell_sigma=0",)),
+    *_cases(READS, "offsets of converters", _in("level", 0.05, 0.1, 0.2, 0.5), "adc_error.offset_sigma_levels", also=("adc_error.gain_error_sigma=0",)),
     *_cases(READS, "gains of converters", _percent(0.0005, 0.001, 0.002, 0.01), "adc_error.gain_error_sigma", also=("adc_error.offset_sigma_levels=0",)),
     *_stuck("stuck cells", (0.0001, 0.001, 0.01)),
     *_stuck("stuck cells, in clusters", (0.001, 0.01), "clusters"),

@@ -64,7 +64,7 @@ class OneLayer:
         return self._write("MatMul", self.weight, TensorProto.FLOAT, TensorProto.FLOAT)
 
     def int8_gemm(self, threads: int = 1) -> Run:
-        """A call of ONNX Runtime's MatMulInteger of this size, u8 by s8, and nothing else: no quantization, no scales."""
+        """A call of ONNX Runtime's MatMulInteger of this size, u8 by s8: no quantization, no scales."""
         rng = np.random.default_rng(0)
         codes = rng.integers(-127, 128, (self.inputs, self.outputs)).astype(np.int8)
         model = self._write("MatMulInteger", codes, TensorProto.UINT8, TensorProto.INT32)

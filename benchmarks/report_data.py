@@ -61,7 +61,7 @@ class Results:
         return found
 
     def mean(self, scheme: Scheme, fits: Callable[[Line], bool], tasks: Sequence[str]) -> tuple[float, float] | None:
-        """Mean over tasks and dies, and the standard deviation over dies of the mean over tasks; None if lines are missing."""
+        """Mean over tasks and dies, and the deviation over dies of the mean over tasks; None if lines are missing."""
         found = self.dies(scheme, fits, tasks)
         averages = [np.mean(v) for v in found.values() if len(v) == len(tasks)]
         return (float(np.mean(averages)), float(np.std(averages, ddof=1))) if len(averages) > 1 else None
@@ -88,8 +88,8 @@ def one(kind: str, rate: float) -> Callable[[Line], bool]:
 
 
 def tolerated(results: Results, scheme: Scheme, tasks: Sequence[str], loss: float = 1.0) -> tuple[float, bool] | None:
-    """The fault rate at which the mean score is `loss` below the unprotected pruned model's without faults, between measured rates by the
-    logarithm; and whether it was reached at all (False: the highest measured rate still holds).
+    """The fault rate at which the mean score is `loss` below the unprotected pruned model's without faults, between
+    measured rates by the logarithm; and whether it was reached at all (False: the highest measured rate still holds).
     """
     clean = results.without_faults(UNPROTECTED, tasks)
     points = [(r, m[0]) for r in results.rates() if (m := results.mean(scheme, both(r), tasks))]

@@ -2,9 +2,9 @@
 
     python benchmarks/results.py --data GLUE_DIR [--models DIR] [--tasks sst2,mrpc] [--limit 300]
 
-Resumable: every score is a line of docs/results/<task>.jsonl as soon as it is known, and is not computed again. Models and bundles lie under
-build/results. A task's dense model is DIR/<task> (Hugging Face) if --models has it, else it is fine-tuned from the pretrained encoder.
-`benchmarks/report.py` makes docs/results.md of the lines.
+Resumable: every score is a line of docs/results/<task>.jsonl as soon as it is known, and is not computed again. Models
+and bundles lie under build/results. A task's dense model is DIR/<task> (Hugging Face) if --models has it, else it is
+fine-tuned from the pretrained encoder. `benchmarks/report.py` makes docs/results.md of the lines.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from shapes import BERT_1B, BERT_BASE, MINILM, Shape
 
 @dataclass(frozen=True)
 class Scale:
-    """small, base, large: the models. divisor: of the sizes of single layers. budget_s: seconds for a pair that is called in turn."""
+    """small, base, large: models. divisor: of single layers' sizes. budget_s: seconds for what is called in turn."""
 
     small: Shape = MINILM
     base: Shape = BERT_BASE

@@ -46,7 +46,7 @@ PAGE_BYTES = 4096
 
 
 class _Graph:
-    """Nodes and initializers in the order of an exporter. data: the file that large tensors are written to as they come; None: into the model."""
+    """Nodes and initializers in an exporter's order. data: where large tensors are written; None: into the model."""
 
     def __init__(self, seed: int, data: BinaryIO | None) -> None:
         self.data = data

@@ -57,8 +57,8 @@ def seconds(run: Callable[[], object]) -> float:
 def side_by_side(*runs: Callable[[], object], budget_s: float) -> Turns:
     """Call runs in turn, A B A B: 5 rounds at least, 200 at most.
 
-    A ratio of neighbours holds when a shared machine's speed drifts. It does not hold for runs of unlike length on a machine with other work
-    than ours, which interrupts the long ones.
+    A ratio of neighbours holds when a shared machine's speed drifts. It does not hold for runs of unlike length on a
+    machine with other work than ours, which interrupts the long ones.
     """
     for run in runs:
         run()

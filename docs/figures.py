@@ -96,10 +96,9 @@ def flow(path: Path) -> None:
         at = (start[0] + start[2] + 0.8, start[1] + 4), (end[0] - 0.8, end[1] + 4)
         axes.annotate("", at[1], at[0], arrowprops={"arrowstyle": "-|>", "color": "#333333", "linewidth": 1.3})
         level = at[0][1] == at[1][1]
-        x, y = (at[0][0] + at[1][0]) / 2, (at[0][1] + at[1][1]) / 2
-        axes.text(
-            x if level else x - 1, y + 1 if level else y - 1.5, word, ha="center" if level else "right", fontsize=8
-        )
+        middle, height = (at[0][0] + at[1][0]) / 2, (at[0][1] + at[1][1]) / 2
+        place = (middle, height + 1) if level else (middle - 1, height - 1.5)
+        axes.text(*place, word, ha="center" if level else "right", fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 

@@ -89,9 +89,7 @@ def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32
 
 
 def tiny_bert(folder: Path, **sizes: int) -> Path:
-    """A BERT classifier of two tiny layers, as `save_pretrained` writes it. sizes: of its configuration, if not
-    tiny.
-    """
+    """A BERT classifier of two tiny layers, as `save_pretrained` writes it. sizes: those that are not tiny."""
     import torch
     import transformers
 

@@ -10,6 +10,8 @@ from onnx import numpy_helper
 from scripts import ROOT, run
 from small_models import tiny_classifier, write_sentences
 
+from rcompile.canonical import file_sha256
+
 
 def test_bench_measures_every_key_of_its_readme(tmp_path: Path) -> None:
     run("benchmarks/bench.py", "--small", "--out", tmp_path / "bench.json")
@@ -52,7 +54,7 @@ def test_the_results_page_is_that_of_its_data(tmp_path: Path) -> None:
     )
 
 
-def test_effects_can_be_resumed(tmp_path: Path) -> None:
+def test_effects_can_be_resumed_and_shown(tmp_path: Path) -> None:
     tiny_classifier(tmp_path / "model.onnx")
     options = ("--model", tmp_path / "model.onnx", "--data", write_sentences(tmp_path / "glue"), "--dies", 2)
     places = ("--lines", tmp_path / "effects.jsonl", "--build", tmp_path / "bundle")
@@ -64,6 +66,9 @@ def test_effects_can_be_resumed(tmp_path: Path) -> None:
         re.sub(r'"seconds": [0-9.]+', "", text) for text in (whole, (tmp_path / "effects.jsonl").read_text())
     ]
     assert without_times[0] == without_times[1]
+    run("benchmarks/effects_page.py", "--lines", tmp_path / "effects.jsonl", "--out", tmp_path)
+    assert "## Flipped bits" in (tmp_path / "effects.md").read_text()
+    assert (tmp_path / "figures" / "effects.svg").exists()
 
 
 def test_the_generated_pages(tmp_path: Path) -> None:
@@ -75,20 +80,9 @@ def test_the_generated_pages(tmp_path: Path) -> None:
 def test_the_demo_and_its_figures(tmp_path: Path) -> None:
     printed = run("docs/demo/demo.py", "--out", tmp_path / "demo", "--data", ROOT / "docs" / "demo", "--limit", 8)
     assert "| auto |" in printed
-    run(
-        "docs/figures.py",
-        "--demo",
-        tmp_path / "demo",
-        "--out",
-        tmp_path / "figures",
-        "--results",
-        tmp_path / "demo.json",
-        "--limit",
-        8,
-    )
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        "accuracy.svg",
-        "flow.svg",
-        "terminal.svg",
-        "tile.svg",
-    }
+    out = tmp_path / "figures"
+    places = ("--demo", tmp_path / "demo", "--out", out, "--results", tmp_path / "demo.json")
+    run("docs/figures.py", *places, "--limit", 8)
+    assert {path.name for path in out.iterdir()} == {"accuracy.svg", "flow.svg", "terminal.svg", "tile.svg"}
+    data = f"demo.json {file_sha256(tmp_path / 'demo.json')[:12]}<"
+    assert data in (out / "accuracy.svg").read_text()

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import onnxruntime as ort
 
+from rcompile.bundle.host_graph import HOST_DATA
 from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, RcompileError, UsageError
@@ -50,6 +51,29 @@ class LayerReport:
     between: int
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """A file as it was when it was mapped; one that takes its place leaves the mapping alone."""
+
+    path: Path
+    inode: int
+    state: tuple[int, int]
+
+    @staticmethod
+    def of(path: Path) -> _Mapped | None:
+        """The file as it is; None if there is none."""
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return _Mapped(path, found.st_ino, (found.st_size, found.st_mtime_ns))
+
+    def was_written_to(self) -> bool:
+        """Whether it is the same file with another content."""
+        now = _Mapped.of(self.path)
+        return now is not None and now.inode == self.inode and now.state != self.state
+
+
 class CrossbarSession(ort.InferenceSession):
     """An onnxruntime.InferenceSession of a bundle, with a die and a combiner that can change while it lives."""
 
@@ -60,14 +84,15 @@ class CrossbarSession(ort.InferenceSession):
         options.add_provider_for_devices([device()], {**provider_options, "token": self._token})
         # With fallback, onnxruntime would answer a bad provider option with a session on the CPU provider alone.
         super().__init__(str(bundle.path(MODEL)), options, enable_fallback=False)
+        self._constants = _Mapped.of(bundle.folder / HOST_DATA)
         self._wanted = {i.name: i for i in self.get_inputs()}
         self.die: AnyDie | None = None
         self._numbers: NumberErrors | None = None
         self.combiner: Combiner | None = None
 
     def set_die(self, die: AnyDie | None) -> None:
-        """Put another die under the live session; None is a die without faults. Runs in flight finish on the die they
-        started with.
+        """Put another die under the live session; None is a die without faults. Waits for the runs that are under way:
+        each belongs to the die that it started with.
 
         Raises UsageError for a die with other soft errors in embeddings or biases: see `accepts`.
         """
@@ -108,8 +133,14 @@ class CrossbarSession(ort.InferenceSession):
         input_feed: Mapping[str, Any],
         run_options: ort.RunOptions | None = None,
     ) -> Any:
-        """As onnxruntime's, but a wrong input raises BadInputError that says what to give instead."""
+        """As onnxruntime's, but a wrong input raises BadInputError that says what to give instead, and so does a bundle
+        whose constants, which ONNX Runtime maps, were written to since it was loaded; images and biases are copies.
+        """
         self._check(input_feed)
+        if self._constants is not None and self._constants.was_written_to():
+            raise BadInputError(
+                f"'{self._constants.path}' was written to under a live session. Load the bundle again; to replace a bundle, compile with --force, or move a new one into its place."
+            )
         return super().run(output_names, input_feed, run_options)
 
     def _check(self, feed: Mapping[str, Any]) -> None:

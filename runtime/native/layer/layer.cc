@@ -1,5 +1,6 @@
 #include "layer/layer.h"
 
+#include <cstring>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -15,6 +16,7 @@ constexpr int64_t kMaxCols = 65536;  // as FindVotes packs them
 Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(config)), arrays_(arrays) {
   config_.Check();
   CheckShape();
+  OwnArrays();
   CheckPadding();
   CheckLevels();
   CheckCrossbars();
@@ -24,6 +26,25 @@ Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(
   for (int64_t tile = 0; tile < arrays_.tiles; ++tile) FindVotes(tile);
   CheckDuplicates();
   CheckReplicas();
+}
+
+template <class T>
+void Layer::Own(const T** array, int64_t count) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+  owned_.push_back(std::make_unique_for_overwrite<uint8_t[]>(bytes));
+  std::memcpy(owned_.back().get(), *array, bytes);
+  *array = reinterpret_cast<const T*>(owned_.back().get());
+}
+
+void Layer::OwnArrays() {
+  const int64_t wordlines = arrays_.tiles * arrays_.rows, bitlines = arrays_.tiles * arrays_.cols;
+  Own(&arrays_.levels, wordlines * config_.StoredBytes(arrays_.cols));
+  Own(&arrays_.crossbar, arrays_.tiles);
+  Own(&arrays_.wordline_input, wordlines);
+  Own(&arrays_.bitline_output, bitlines);
+  Own(&arrays_.bitline_digit, bitlines);
+  Own(&arrays_.bitline_replica, bitlines);
+  Own(&arrays_.bitline_inverted, bitlines);
 }
 
 std::string Layer::At(const char* array, int64_t tile, int64_t index) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,10 @@ class Layer {
   int64_t vote_groups() const { return vote_groups_; }  // those of one bitline included
 
  private:
+  // Copies the arrays: what is checked is what is used, whatever becomes of the file that they are mapped from.
+  void OwnArrays();
+  template <class T>
+  void Own(const T** array, int64_t count);
   void CheckShape() const;
   void CheckPadding() const;
   void CheckLevels() const;
@@ -92,6 +97,7 @@ class Layer {
 
   LayerConfig config_;
   LayerArrays arrays_;
+  std::vector<std::unique_ptr<uint8_t[]>> owned_;
   std::vector<RowBlock> row_blocks_;
   std::vector<TileVotes> votes_;  // by tile
   bool has_votes_ = false;

@@ -24,6 +24,7 @@ struct KernelRegistry;
 struct Logger;
 struct Node;
 struct OpAttr;
+struct RunOptions;
 struct SessionOptions;
 struct ShapeInferContext;
 struct Status;  // nullptr is success
@@ -140,8 +141,8 @@ struct Ep {
   void* GetPreferredDataLayout;
   void* ShouldConvertDataLayoutForOp;
   Status* (*SetDynamicOptions)(Ep*, const char* const* keys, const char* const* values, size_t count);
-  void* OnRunStart;
-  void* OnRunEnd;
+  Status* (*OnRunStart)(Ep*, const RunOptions*);
+  Status* (*OnRunEnd)(Ep*, const RunOptions*, bool sync_stream);
   void* CreateAllocator;
   void* CreateSyncStreamForDevice;
   void* GetCompiledModelCompatibilityInfo;

@@ -66,16 +66,16 @@ std::string JsonString(const std::string& text) {
 
 std::string JsonReport(const DeployedLayer& deployed) {
   const Layer& layer = deployed.layer();
-  const std::shared_ptr<const FoldedLayer> folded = deployed.folded();
+  const FoldedLayer& folded = deployed.folded();
   const int64_t tiles = layer.arrays().tiles;
   const std::pair<const char*, int64_t> numbers[] = {
       {"tiles", tiles},
       {"bitlines", layer.vote_groups()},
-      {"collapsed", folded->collapsed},
+      {"collapsed", folded.collapsed},
       {"cells", tiles * layer.arrays().cells_per_tile()},
-      {"sa0", folded->faults.sa0},
-      {"sa1", folded->faults.sa1},
-      {"between", folded->faults.between},
+      {"sa0", folded.faults.sa0},
+      {"sa1", folded.faults.sa1},
+      {"between", folded.faults.between},
   };
   std::string json = "{\"layer\": " + JsonString(layer.config().name);
   for (const auto& [name, value] : numbers) json += ", \"" + std::string(name) + "\": " + std::to_string(value);
@@ -95,7 +95,7 @@ std::vector<std::shared_ptr<DeployedLayer>> LayerStore::LiveLayers() {
 std::shared_ptr<DeployedLayer> LayerStore::Deploy(LayerConfig config, const LayerArrays& arrays) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const auto& live : LiveLayers()) {
-    if (live->layer().arrays() == arrays && live->layer().config() == config) return live;
+    if (live->IsOf(config, arrays)) return live;
   }
   auto deployed = std::make_shared<DeployedLayer>(std::move(config), arrays);
   const Layer& layer = deployed->layer();
@@ -127,7 +127,9 @@ void LayerStore::Change(std::optional<Die> die, std::optional<Combiner> combiner
     const Layer& layer = layers[i]->layer();
     folded[i] = FoldLayer(layer, next_die, CombinerOf(layer, next), options_.fold);
   });
-  for (size_t i = 0; i < layers.size(); ++i) layers[i]->set_folded(std::move(folded[i]));
+  gate_.WhileEmpty([&] {
+    for (size_t i = 0; i < layers.size(); ++i) layers[i]->set_folded(std::move(folded[i]));
+  });
   if (!same_die) options_.die = std::move(*die);
   options_.combiner = next;
 }

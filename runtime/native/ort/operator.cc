@@ -20,7 +20,7 @@ class NodeReader {
 
   LayerConfig Config();
   LayerArrays Arrays(const LayerConfig& config);
-  const float* Vector(size_t input, int64_t size, bool positive);
+  std::vector<float> Vector(size_t input, int64_t size, bool positive);
 
  private:
   struct Tensor {
@@ -169,8 +169,9 @@ LayerArrays NodeReader::Arrays(const LayerConfig& config) {
   return arrays;
 }
 
-const float* NodeReader::Vector(size_t input, int64_t size, bool positive) {
-  const float* values = Map<float>(input, {size});
+std::vector<float> NodeReader::Vector(size_t input, int64_t size, bool positive) {
+  const float* stored = Map<float>(input, {size});
+  std::vector<float> values(stored, stored + size);
   for (int64_t n = 0; n < size; ++n) {
     if (std::isfinite(values[n]) && (values[n] > 0 || !positive)) continue;
     Fail(std::string(kOpInputs[input].name) + "[" + std::to_string(n) + "] is " + std::to_string(values[n]) +
@@ -233,10 +234,9 @@ void CrossbarMatMul::Compute(KernelContext* context) const {
   Check(Ort<api::GetTensorMutableData>(y, &y_data));
   args.x = static_cast<const float*>(x_data);
   args.y = static_cast<float*>(y_data);
-  args.weight_scale = weight_scale_;
-  args.bias = bias_;
-  const std::shared_ptr<const FoldedLayer> folded = deployed_->folded();
-  MatMul(layer, *folded, store_->kernels(), store_->workspaces(), ThreadsOf(context), args);
+  args.weight_scale = weight_scale_.data();
+  args.bias = bias_.data();
+  MatMul(layer, deployed_->folded(), store_->kernels(), store_->workspaces(), ThreadsOf(context), args);
 }
 
 }  // namespace rcompile

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "ort/abi.h"
 #include "ort/layer_store.h"
@@ -41,8 +42,8 @@ class CrossbarMatMul {
  private:
   std::shared_ptr<LayerStore> store_;
   std::shared_ptr<DeployedLayer> deployed_;
-  const float* weight_scale_;  // as the arrays of the layer, these belong to ONNX Runtime
-  const float* bias_;
+  std::vector<float> weight_scale_;
+  std::vector<float> bias_;
 };
 
 }  // namespace rcompile

@@ -103,6 +103,12 @@ Provider::Provider(const SessionOptions* options) : Ep{} {
   SetDynamicOptions = [](Ep* self, const char* const* keys, const char* const* values, size_t count) -> Status* {
     return Guard([&] { From(self).SetOptions(keys, values, count); });
   };
+  OnRunStart = [](Ep* self, const RunOptions*) -> Status* {
+    return Guard([&] { From(self).store_->gate()->Enter(); });
+  };
+  OnRunEnd = [](Ep* self, const RunOptions*, bool) -> Status* {
+    return Guard([&] { From(self).store_->gate()->Leave(); });
+  };
   GetKernelRegistry = [](Ep* self, const KernelRegistry** registry) -> Status* {
     *registry = From(self).registry_;
     return nullptr;

@@ -144,7 +144,7 @@ def compiled(
     bias: bool = True,
 ) -> Iterator[Bundle]:
     """A bundle of one linear, its placement shuffled or plain, on any crossbars; with replicas if there is a combiner.
-    Odd seeds write weights in digits that no target names.
+    Odd seeds write weights in digits that no target names, and give some of them up.
     """
     folder = Path(tempfile.mkdtemp())
     try:
@@ -158,7 +158,11 @@ def compiled(
             quantized.codes[:, rng.random(outputs) < 0.3] = 0
         lines = compact(quantized)
         encoding = redundant(rng) if seed % 2 else target.encoding
-        placement = place(lines, plain(outputs, encoding), encoding, target)
+        replicas = plain(outputs, encoding)
+        if seed % 2:
+            replicas[rng.random(replicas.shape) < 0.2] = 0
+            replicas[replicas.sum(axis=1) == 0, 0] = 1
+        placement = place(lines, replicas, encoding, target)
         if combiner is not None:
             placement = copied(placement, rng)
         if shuffle:

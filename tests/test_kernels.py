@@ -338,6 +338,17 @@ def unlike(tiles: Tiles) -> None:
     tiles.levels[0, 0, tiles.placement.bitline_replica[0] == 1] ^= 1
 
 
+def test_the_provider_refuses_two_tiles_on_one_crossbar() -> None:
+    def moved(tiles: Tiles) -> None:
+        tiles.placement.crossbar[2] = tiles.placement.crossbar[0] = 7
+
+    with (
+        compiled(changed_target("reram128x128"), 40, 100, 0, edit=moved) as bundle,
+        pytest.raises(BadInputError, match=r"layer 'proj': crossbar\[2\] is 7, as that of tile 0"),
+    ):
+        runtime.load(bundle)
+
+
 @pytest.mark.parametrize("pack_cells", [False, True])
 @pytest.mark.parametrize(
     ("broken", "message"),

@@ -6,7 +6,7 @@ OLDEST := build/venv-oldest
 OLDEST_ONNXRUNTIME := 1.26.0
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-train lint bench results figures docs clean
+.PHONY: sanitize demo test test-train lint bench results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -35,6 +35,11 @@ lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/clang-format --dry-run --Werror $$(find runtime/native -name "*.h" -o -name "*.cc")
+
+# The provider's tests once more, on libraries that watch every access, every conversion and every thread.
+sanitize: $(VENV)/installed  ## address, undefined-behaviour and thread sanitizers over kernels, sessions and changes of dies
+	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
+	$(VENV)/bin/python tests/sanitize.py
 
 bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; writes build/bench.json
 	$(VENV)/bin/python benchmarks/bench.py --out build/bench.json

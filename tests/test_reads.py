@@ -54,20 +54,26 @@ def layer(rng: np.random.Generator, encoding: Encoding, target: Target) -> Tiles
 
 
 def planes_of(code: int, target: Target) -> list[tuple[int, int]]:
-    """(bit, weight) of each plane of one input code."""
-    bits = target.input.bits
+    """(pulse, weight) of each plane of one input code: a pulse is what a DAC of dac_bits makes of as many bits, least
+    significant first.
+    """
+    bits, together = target.input.bits, target.input.dac_bits
+
+    def pulses(number: int, width: int, sign: int) -> list[tuple[int, int]]:
+        text = format(number, f"0{width}b")[::-1]
+        return [(int(text[at : at + together][::-1], 2), sign * 2**at) for at in range(0, width, together)]
+
     if target.input.coding == "sign_magnitude":
-        return [
-            (max(sign * code, 0) >> b & 1, sign << b if sign > 0 else -(1 << b))
-            for sign in (1, -1)
-            for b in range(bits - 1)
-        ]
-    return [(code >> b & 1, -(1 << b) if b == bits - 1 else 1 << b) for b in range(bits)]
+        return pulses(max(code, 0), bits - 1, 1) + pulses(max(-code, 0), bits - 1, -1)
+    if target.input.coding == "offset":
+        return pulses(code + 2 ** (bits - 1), bits, 1)
+    return [*pulses(code % 2 ** (bits - 1), bits - 1, 1), (int(code < 0), -(2 ** (bits - 1)))]
 
 
 def by_hand(codes: list[int], cells: np.ndarray, tiles: Tiles, target: Target, chosen: Chosen) -> list[float]:
     """One row of y_int, by docs/hardware.md read literally."""
     place, y = tiles.placement, [0.0] * OUTPUTS
+    shift = 2 ** (target.input.bits - 1) if target.input.coding == "offset" else 0
     active, top, h = target.crossbar.active_rows, target.top_level, target.hrs_levels
     for t in range(2):
         for j in np.flatnonzero(place.bitline_output[t] >= 0):
@@ -76,9 +82,11 @@ def by_hand(codes: list[int], cells: np.ndarray, tiles: Tiles, target: Target, c
                 unit = [r for r in range(u * active, min((u + 1) * active, ROWS)) if place.wordline_input[t, r] >= 0]
                 driven = [planes_of(codes[place.wordline_input[t, r]], target) for r in unit]
                 for p in range(len(driven[0]) if unit else 0):
-                    on = [r for r, bits in zip(unit, driven, strict=True) if bits[p][0]]
-                    leak = round(h * len(on) * 2**20) / 2**20
-                    current = (sum(float(cells[t, r, j]) for r in on) + leak) * chosen.gain[t, j] + chosen.offset[t, j]
+                    pulse = {r: planes[p][0] for r, planes in zip(unit, driven, strict=True)}
+                    population = sum(pulse.values())
+                    leak = round(h * population * 2**20) / 2**20
+                    current = sum(x * float(cells[t, r, j]) for r, x in pulse.items()) + leak
+                    current = current * chosen.gain[t, j] + chosen.offset[t, j]
                     if chosen.physics.has_noise:
                         current += chosen.noise[p, u, t, j]
                     code = math.floor(current / target.adc.step_levels + 0.5)
@@ -86,29 +94,39 @@ def by_hand(codes: list[int], cells: np.ndarray, tiles: Tiles, target: Target, c
                     if chosen.physics.code_flip:
                         code ^= int(chosen.flip[p, u, t, j])
                     read = target.adc.step_levels * code - math.floor(leak + 0.5)
-                    value = top * len(on) - read if tiles.bitline_inverted[t, j] else read
+                    value = top * population - read if tiles.bitline_inverted[t, j] else read
                     y[place.bitline_output[t, j]] += weight * driven[0][p][1] * value
-        total = sum(codes[k] for k in place.wordline_input[t] if k >= 0)
+        total = sum(codes[k] + shift for k in place.wordline_input[t] if k >= 0)
         y = [v - place.encoding.offset * total for v in y]
+        for j in np.flatnonzero(place.bitline_output[t] >= 0):
+            meant = [
+                top - int(v) if tiles.bitline_inverted[t, j] else int(v)
+                for v in tiles.levels[t, place.wordline_input[t] >= 0, j]
+            ]
+            y[place.bitline_output[t, j]] -= shift * place.encoding.digits[place.bitline_digit[t, j]] * sum(meant)
+        y = [v + shift * place.encoding.offset * int((place.wordline_input[t] >= 0).sum()) for v in y]
     return y
 
 
 @given(
     st.integers(0, 999),
     st.sampled_from([offset_encoding(5, 2), differential_encoding(5, 2), Encoding(digits=(16, 4, -16, 1, 16), offset=9)]),
-    st.sampled_from(["twos_complement", "sign_magnitude"]),
+    st.sampled_from(["twos_complement", "sign_magnitude", "offset"]),
+    st.sampled_from([1, 2, 3, 4]),
     st.sampled_from([1, 4, 6]),
     st.sampled_from([1.0, 1.5]),
     st.booleans(),
     st.booleans(),
     st.booleans(),
 )  # fmt: skip
-def test_the_reference_reads_as_plain_loops_do(seed, encoding, coding, active, step, analog, noisy, flips) -> None:
+def test_the_reference_reads_as_plain_loops_do(
+    seed, encoding, coding, dac_bits, active, step, analog, noisy, flips
+) -> None:
     target = changed_target(
         "ideal128x128",
         crossbar={"rows": ROWS, "cols": COLS, "active_rows": active},
         cell={"g_lrs_siemens": 1e-4, "g_hrs_siemens": 1.3e-5},
-        input={"bits": 4, "coding": coding},
+        input={"bits": 4, "coding": coding, "dac_bits": dac_bits},
         adc={"bits": 4, "step_levels": step},
     )
     rng = np.random.default_rng(seed)

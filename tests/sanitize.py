@@ -1,0 +1,71 @@
+"""The provider's tests under the sanitizers of GCC (`make sanitize`): each builds a library of its own, beside a copy
+of the packages.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Tests of kernels, sessions, hostile nodes, and runs among changes.
+TESTS = (
+    "test_kernels.py",
+    "test_session.py",
+    "test_hostile_nodes.py",
+    "test_one_die_a_run.py",
+    "test_effects_native.py",
+)
+SANITIZERS = {
+    "address": (
+        "-fsanitize=address,undefined -fno-sanitize-recover=all",
+        "libasan.so",
+        {"ASAN_OPTIONS": "detect_leaks=0"},
+    ),
+    "thread": ("-fsanitize=thread", "libtsan.so", {"TSAN_OPTIONS": "halt_on_error=1 report_signal_unsafe=0"}),
+}
+
+
+def built(name: str, flags: str) -> Path:
+    """A folder with the packages and the library, built so."""
+    folder, native = ROOT / "build" / "sanitize" / name, ROOT / "build" / "sanitize" / f"{name}-native"
+    configure = ["cmake", "-S", "runtime/native", "-B", native, f"-DCMAKE_CXX_FLAGS={flags} -g -fno-omit-frame-pointer"]
+    subprocess.run([*configure, f"-DCMAKE_SHARED_LINKER_FLAGS={flags}", f"-DCMAKE_MODULE_LINKER_FLAGS={flags}"], cwd=ROOT, check=True)  # fmt: skip
+    subprocess.run(["cmake", "--build", native, "-j", str(os.cpu_count())], cwd=ROOT, check=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    for package in ("rcompile", "runtime", "targets"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("native", "*.so"))
+    shutil.copy(native / "libcrossbar_ep.so", folder / "runtime")
+    return folder
+
+
+def main(names: list[str]) -> None:
+    for name in names or SANITIZERS:
+        flags, preload, options = SANITIZERS[name]
+        packages = built(name, flags)
+        library = subprocess.run(["g++", f"-print-file-name={preload}"], capture_output=True, text=True, check=True)
+        environment = {**os.environ, **options, "LD_PRELOAD": library.stdout.strip(), "PYTHONPATH": str(packages)}
+        tests = [str(ROOT / "tests" / test) for test in TESTS]
+        # Sanitizers want the addresses that they know.
+        command = [
+            "setarch",
+            platform.machine(),
+            "-R",
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *tests,
+        ]
+        subprocess.run(command, cwd=packages, env=environment, check=True)
+        print(f"{name}: clean")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -9,6 +9,7 @@ from small_models import changed_target
 from rcompile.errors import BadInputError, UsageError
 from rcompile.hardware.constraints import CONSTRAINTS
 from rcompile.hardware.describe import describe
+from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target, parse_target, target_names, targets_folder
 
 GOOD = (targets_folder() / "reram128x128.toml").read_text()
@@ -156,3 +157,24 @@ def test_a_bad_change_is_named() -> None:
         match=r"as changed: adc\.bitz: .*did you mean adc\.bits\?\n.*as changed: crossbar\.active_rows: active_rows must not",
     ):
         load_target("reram128x128", ["adc.bitz=7", "crossbar.active_rows=129"])
+
+
+def test_sources_that_are_no_table_are_an_error_of_the_file() -> None:
+    source = GOOD[: GOOD.index("[sources]")].replace("\n[", "\nsources = 3\n[", 1)
+    with pytest.raises(BadInputError, match=r"my.toml:\d+: sources: "):
+        parse_target(source, "my.toml", ["adc.bits=7"])
+
+
+def test_a_rule_with_a_mistake_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only rules on sections that are wrong by themselves have nothing to say."""
+
+    def misspelt(target: Target) -> dict[str, object]:
+        """this rule looks at a key that does not exist."""
+        return {"crossbar.rows": 1} if target.crossbar.row > 1 else {}  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("rcompile.hardware.changes.CONSTRAINTS", (misspelt,))
+    with pytest.raises(AttributeError, match="row"):
+        parse_target(GOOD, "my.toml")
+    wrong = GOOD.replace("rows = 128", "rows = -1", 1)
+    with pytest.raises(BadInputError, match=r"crossbar\.rows"):
+        parse_target(wrong, "my.toml")

@@ -98,7 +98,8 @@ def _change(data: dict[str, Any], text: str) -> str:
             raise ValueError(f"{section} is no section of a target")
     if key:
         part[key] = toml_value(value)
-        data.get("sources", {}).pop(path, None)
+        if isinstance(sources := data.get("sources"), dict):
+            sources.pop(path, None)
     return path
 
 

@@ -14,7 +14,8 @@ namespace rcompile {
 // A code a cell, packed (faults.h).
 using FaultMap = std::vector<uint8_t>;
 
-// runtime/die/physics.py has the same names and says what they mean; everything is in levels.  A clean die is Die{}.
+// rcompile/hardware/physics.py has the same names and says what they mean; everything is in levels.  A clean die is
+// Die{}.
 struct Die {
   bool mapped = false;  // which cells are stuck is in `maps`; layers without a map have no faults
   uint64_t seed = 0;

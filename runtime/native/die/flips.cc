@@ -15,7 +15,7 @@ ActivationFlips::ActivationFlips(const Die& die, const Layer& layer)
 
 void ActivationFlips::Apply(int8_t* codes, QuantizedRow* row) const noexcept {
   if (!struck_.possible) return;
-  const WordKey key = Halves(SubKey(key_, RowDigest(codes, inputs_)));
+  const WordKey key = Halves(RowKey(key_, RowDigest(codes, inputs_)));
   const int top = 1 << (input_bits_ - 1);
   for (int64_t k = 0; k < inputs_; ++k) {
     const uint32_t index = static_cast<uint32_t>(k);

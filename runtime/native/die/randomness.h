@@ -31,7 +31,7 @@ inline uint64_t Mix64(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-// The key of a row of inputs on a crossbar, by the row's digest, or of a crossbar itself.
+// What is made of a key for one of many things that it has.
 inline uint64_t SubKey(uint64_t key, uint64_t number) { return Mix64(key ^ Mix64(number + 0x9E3779B97F4A7C15u)); }
 
 // Of a row of input codes.
@@ -52,6 +52,9 @@ inline uint64_t CrossbarKey(uint64_t seed, Purpose purpose, int64_t crossbar) {
   const uint64_t of_purpose = purpose == Purpose::kStuck ? seed : Mix64(seed + p * 0xD1B54A32D192ED03u);
   return SubKey(of_purpose, static_cast<uint64_t>(crossbar));
 }
+
+// `digest`: of the row of input codes.
+inline uint64_t RowKey(uint64_t crossbar_key, uint64_t digest) { return SubKey(crossbar_key, digest); }
 
 inline WordKey Halves(uint64_t key) { return {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)}; }
 

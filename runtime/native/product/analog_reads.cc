@@ -13,8 +13,8 @@ void AnalogReads::AddPanel(int64_t panel, int64_t first_row, int rows, int64_t* 
     const uint64_t flip_key = CrossbarKey(mode_.seed, Purpose::kCodeFlip, crossbar);
     for (int row = 0; mode_.needs_digests && row < rows; ++row) {
       const uint64_t digest = inputs_.digest(first_row + row);
-      noise_keys[row] = Halves(SubKey(noise_key, digest));
-      flip_keys[row] = Halves(SubKey(flip_key, digest));
+      noise_keys[row] = Halves(RowKey(noise_key, digest));
+      flip_keys[row] = Halves(RowKey(flip_key, digest));
     }
     for (int vector = 0; vector < group.vectors; ++vector) {
       AnalogRead read = ReadOf(group, vector);

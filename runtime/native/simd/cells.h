@@ -26,7 +26,8 @@ struct StuckHash {
   WordKey level_key;  // of the level between
 };
 
-// Conductance of the cells programmed to each level, in levels and with leakage (runtime/die/physics.py, CellTables).
+// Conductance of the cells programmed to each level, in levels and with leakage (rcompile/hardware/physics.py,
+// CellTables).
 struct CellTables {
   int levels;  // 2^cell_bits
   float base[kMaxLevels];

@@ -6,7 +6,7 @@ OLDEST := build/venv-oldest
 OLDEST_ONNXRUNTIME := 1.26.0
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: sanitize demo test test-train lint bench results figures docs clean
+.PHONY: sanitize clang demo test test-train lint bench results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -40,6 +40,12 @@ lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 sanitize: $(VENV)/installed  ## address, undefined-behaviour and thread sanitizers over kernels, sessions and changes of dies
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
 	$(VENV)/bin/python tests/sanitize.py
+
+clang: $(VENV)/installed  ## the kernels' tests on a provider that clang built; needs clang
+	cmake -S runtime/native -B build/clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
+	cmake --build build/clang -j 2
+	rm -rf build/clang/packages && mkdir build/clang/packages && cp -r rcompile runtime targets build/clang/packages && cp build/clang/libcrossbar_ep.so build/clang/packages/runtime/
+	cd build/clang/packages && PYTHONPATH=. "$(CURDIR)/$(VENV)/bin/python" -m pytest -q "$(CURDIR)/tests/test_kernels.py" "$(CURDIR)/tests/test_session.py"
 
 bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; writes build/bench.json
 	$(VENV)/bin/python benchmarks/bench.py --out build/bench.json

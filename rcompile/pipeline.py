@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from rcompile.bundle.emit import Findings, Job, write_bundle
 from rcompile.bundle.manifest import Manifest
-from rcompile.bundle.scratch import check_output, new_bundle
+from rcompile.bundle.scratch import claimed, new_bundle
 from rcompile.errors import UsageError
 from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target
@@ -66,17 +66,16 @@ def compile_model(
     """
     job = _job(model, target, options, samples)
     bundle = Path(out) if out is not None else Path(f"{job.source.stem}.bundle")
-    check_output(bundle, force)
-
-    graph = read_model(job.source)
-    found = _find(graph, options.keep_on_host)
-    protected = _protect(found.linears, job, progress)
-    scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
-    encoded = (program(planned, job.target) for planned in _plan(found.linears, protected, job.target))
-    with new_bundle(bundle, force) as folder:
-        written = write_bundle(
-            folder, job, graph, _reporting(encoded, found, progress), Findings(scales, protected, found.unmapped)
-        )
+    with claimed(bundle, force):
+        graph = read_model(job.source)
+        found = _find(graph, options.keep_on_host)
+        protected = _protect(found.linears, job, progress)
+        scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
+        encoded = (program(planned, job.target) for planned in _plan(found.linears, protected, job.target))
+        with new_bundle(bundle) as folder:
+            written = write_bundle(
+                folder, job, graph, _reporting(encoded, found, progress), Findings(scales, protected, found.unmapped)
+            )
     return Compiled(job.target, "emit", written.summaries, found.unmapped, written.manifest, bundle)
 
 

@@ -18,4 +18,6 @@ def compile_to(out: Path, model: Path, *more: object) -> Result:
 
 
 def left_behind(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if "partial" in p.name or "previous" in p.name)
+    """What a compile puts beside its output while it runs."""
+    marks = (".partial-", ".previous-", ".lock")
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith(".") and any(m in p.name for m in marks))

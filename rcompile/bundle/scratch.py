@@ -1,33 +1,75 @@
-"""Directories that appear whole or not at all."""
+"""Directories that appear whole or not at all, under a lock that other processes see: in other containers, and on other
+hosts that share the file system.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rcompile.bundle.manifest import MANIFEST
 from rcompile.errors import BadInputError, UsageError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
-def check_output(out: Path, force: bool) -> None:
-    """Refuse, before any work is done, to write where something is that must not be lost."""
+
+@contextmanager
+def claimed(out: Path, force: bool) -> Iterator[None]:
+    """Keep `out` from other compiles while the block runs, and refuse, before any work is done, to write where
+    something is that must not be lost. What compiles that were killed left there is cleared.
+    """
+    place = out.absolute()
     try:
-        _remove_abandoned(out.absolute())
-        out.exists()
-    except OSError as error:
-        raise UsageError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
-    if out.is_symlink():
-        raise UsageError(f"'{out}' is a symbolic link. Give the directory that it names.")
-    if not out.exists():
-        if not out.absolute().parent.is_dir():
+        if not place.parent.is_dir():
             raise UsageError(
                 f"cannot write '{out}': its parent directory does not exist. Make it, or choose another -o."
             )
+        lock = _lock(place)
+    except OSError as error:
+        raise UsageError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
+    try:
+        _clear_abandoned(place)
+        _check(out, force)
+        yield
+    finally:
+        with suppress(OSError):
+            _lock_file(place).unlink()
+        os.close(lock)
+
+
+@contextmanager
+def new_bundle(out: Path) -> Iterator[Path]:
+    """A scratch directory beside a claimed `out` that takes its place when the block ends well, and vanishes when it
+    does not.
+    """
+    out = out.absolute()
+    scratch = _beside(out, "partial")
+    try:
+        scratch.mkdir()
+        (scratch / "tiles").mkdir()
+        yield scratch
+        _put_in_place(scratch, out)
+    except OSError as error:
+        if error.errno in FULL:
+            raise BadInputError(
+                f"the disk is full: '{out}' was not written, and nothing is left behind. Free space, or choose another -o."
+            ) from error
+        raise BadInputError(f"cannot write '{out}': {error}. Choose another -o.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check(out: Path, force: bool) -> None:
+    if out.is_symlink():
+        raise UsageError(f"'{out}' is a symbolic link. Give the directory that it names.")
+    if not out.exists():
         return
     if not force:
         raise UsageError(f"'{out}' exists. Choose another -o, or --force to replace a bundle.")
@@ -37,51 +79,68 @@ def check_output(out: Path, force: bool) -> None:
         )
 
 
-@contextmanager
-def new_bundle(out: Path, force: bool) -> Iterator[Path]:
-    """A scratch directory beside `out` that takes its place when the block ends well, and vanishes when it does not."""
-    out = out.absolute()
-    scratch = out.parent / f".{out.name}.partial-{os.getpid()}"
-    try:
-        scratch.mkdir()
-        (scratch / "tiles").mkdir()
-        yield scratch
-        _put_in_place(scratch, out, force)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadInputError(
-                f"the disk is full: '{out}' was not written, and nothing is left behind. Free space, or choose another -o."
-            ) from error
-        raise BadInputError(f"cannot write '{out}': {error}. Choose another -o.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _put_in_place(scratch: Path, out: Path, force: bool) -> None:
-    check_output(out, force)
+def _put_in_place(scratch: Path, out: Path) -> None:
     if not out.exists():
         scratch.rename(out)
         return
-    previous = out.parent / f".{out.name}.previous-{os.getpid()}"
-    out.rename(previous)
+    previous = _beside(out, "previous")
     try:
+        out.rename(previous)
         scratch.rename(out)
     except BaseException:
-        previous.rename(out)
+        if previous.exists() and not out.exists():
+            previous.rename(out)
         raise
-    shutil.rmtree(previous)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
-def _remove_abandoned(out: Path) -> None:
+def _beside(out: Path, what: str) -> Path:
+    """A name of our own: process numbers repeat in every container."""
+    return out.parent / f".{out.name}.{what}-{secrets.token_hex(8)}"
+
+
+def _lock_file(out: Path) -> Path:
+    return out.parent / f".{out.name}.lock"
+
+
+def _lock(out: Path) -> int:
+    """The lock of `out`, an open file: it ends with its owner, however that ends. Raises UsageError if another has it,
+    OSError if there can be none.
+    """
+    while True:
+        lock = os.open(_lock_file(out), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # Unlike lockf it also holds between threads of one process; Linux sends both to an NFS server.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _still_there(lock, _lock_file(out)):
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise UsageError(
+                f"another compile is writing '{out}'. Wait until it has ended, or choose another -o."
+            ) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # its owner removed it between our opening and our locking
+
+
+def _still_there(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _clear_abandoned(out: Path) -> None:
     """Clear up after compiles to the same place that were killed: half-written directories, and a bundle set aside for
-    its successor.
+    its successor. Whoever holds the lock knows that none of them lives.
     """
     name = glob.escape(out.name)
-    for path in [*out.parent.glob(f".{name}.partial-*"), *out.parent.glob(f".{name}.previous-*")]:
-        pid = path.name.rpartition("-")[2]
-        if not pid.isdecimal() or not Path("/proc").is_dir() or Path(f"/proc/{pid}").exists():
-            continue
-        if ".previous-" in path.name and not out.exists():
+    for path in out.parent.glob(f".{name}.previous-*"):
+        if not out.exists():
             path.rename(out)
         else:
             shutil.rmtree(path, ignore_errors=True)
+    for path in out.parent.glob(f".{name}.partial-*"):
+        shutil.rmtree(path, ignore_errors=True)

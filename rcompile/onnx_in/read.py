@@ -4,10 +4,11 @@ expect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import google.protobuf.message
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     InlinePass,
@@ -17,6 +18,7 @@ from onnx_ir.passes.common import (
 )
 
 from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.onnx_in.storage import check_storage
 
 OLDEST_OPSET = 11
 OWN_PREFIX = "rcompile/"  # of the initializers that the host graph gets
@@ -49,9 +51,7 @@ def read_model(path: Path) -> ir.Model:
     if not path.is_file():
         raise BadInputError(f"no such ONNX file: '{path}'" + (", but a directory." if path.is_dir() else "."))
     try:
-        model = ir.load(path)
-        for tidy in TIDY:
-            model = tidy(model).model
+        model = load_checked(path, TIDY)
     except NOT_ONNX as error:
         raise BadInputError(
             f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
@@ -65,18 +65,27 @@ def read_model(path: Path) -> ir.Model:
         raise UnsupportedError(
             f"'{path}' has opset {opset}; the oldest supported is {OLDEST_OPSET}. Export it again with a newer opset."
         )
-    _check_tensors(model, path)
+    _check_values(model, path)
     return model
 
 
-def _check_tensors(model: ir.Model, path: Path) -> None:
-    """Every tensor must be at hand, and every value must come from somewhere."""
+def load_checked(path: Path, passes: Sequence[ir.passes.PassBase] = ()) -> ir.Model:
+    """A parsed file whose tensors hold what they claim, after these passes. Raises BadInputError for one that does not,
+    and what protobuf and onnx_ir raise for what is no ONNX.
+    """
+    proto = onnx.load(path, format="protobuf", load_external_data=False)
+    check_storage(proto, path)
+    model = ir.serde.deserialize_model(proto)
+    for tidy in passes:
+        model = tidy(model).model
+    # Functions are inlined by now; and onnx_ir looks where a location leads only if its base is not empty.
+    ir.external_data.set_base_dir(model.graph, path.absolute().parent)
+    return model
+
+
+def _check_values(model: ir.Model, path: Path) -> None:
+    """No value may be this compiler's own, and every one must come from somewhere."""
     for value in every_initializer(model):
-        tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor) and not Path(tensor.path).is_file():
-            raise BadInputError(
-                f"'{path}' keeps tensor '{value.name}' in '{tensor.location}', which is missing. Put it beside the model."
-            )
         if str(value.name).startswith(OWN_PREFIX):
             raise BadInputError(
                 f"'{path}' is the host graph of a compiled bundle. Compile the model that it was made from."

@@ -16,7 +16,7 @@ from rcompile.bundle.host_graph import DOMAIN, OP_TYPE
 from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
-from rcompile.onnx_in.read import OWN_PREFIX
+from rcompile.onnx_in.read import OWN_PREFIX, load_checked
 from runtime.die.any_die import AnyDie
 from runtime.die.flips import bit_flips
 from runtime.die.randomness import Purpose, crossbar_key
@@ -47,7 +47,7 @@ def flipped_numbers(bundle: Bundle, errors: NumberErrors) -> dict[str, Numbers]:
 
     Raises UsageError for a bit that a number has not, and where there is no table to flip.
     """
-    model = ir.load(bundle.path(MODEL))
+    model = load_checked(bundle.path(MODEL))
     changed: dict[str, Numbers] = {}
     for tensor, rate in _exposed(model, errors):
         if rate and isinstance(tensor, ir.ExternalTensor):

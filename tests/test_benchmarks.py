@@ -80,7 +80,9 @@ def test_the_generated_pages(tmp_path: Path) -> None:
 def test_the_demo_and_its_figures(tmp_path: Path) -> None:
     printed = run("docs/demo/demo.py", "--out", tmp_path / "demo", "--data", ROOT / "docs" / "demo", "--limit", 8)
     assert "| auto |" in printed
-    run("docs/figures.py", "--demo", tmp_path / "demo", "--out", tmp_path / "figures", "--results", tmp_path)
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"accuracy.svg", "tile.svg"}
+    out = tmp_path / "figures"
+    places = ("--demo", tmp_path / "demo", "--out", out, "--results", tmp_path / "demo.json")
+    run("docs/figures.py", *places, "--limit", 8)
+    assert {path.name for path in out.iterdir()} == {"accuracy.svg", "flow.svg", "terminal.svg", "tile.svg"}
     data = f"demo.json {file_sha256(tmp_path / 'demo.json')[:12]}<"
-    assert data in (tmp_path / "figures" / "accuracy.svg").read_text()
+    assert data in (out / "accuracy.svg").read_text()

@@ -1,12 +1,15 @@
 """The documentation tells the truth."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rcompile.bundle.host_graph import NODE_TENSORS
+from rcompile.canonical import file_sha256
 from rcompile.hardware.target_file import target_names
 from rcompile.layout.normal_form import Placement
 
@@ -59,3 +62,14 @@ def test_the_top_level_is_the_agreed_one() -> None:
     assert {
         p.name for p in ROOT.iterdir() if not p.name.startswith(".") and not p.name.endswith(".egg-info")
     } <= allowed
+
+
+def test_the_readme_shows_the_demo_that_is_committed() -> None:
+    """Its figure says the digest of its numbers, and its table is made of them."""
+    measured = ROOT / "docs" / "results" / "demo.json"
+    assert f"demo.json {file_sha256(measured)[:12]}<" in (ROOT / "docs" / "figures" / "accuracy.svg").read_text()
+    data = json.loads(measured.read_text())
+    text = (ROOT / "README.md").read_text()
+    for scheme, scored in data["schemes"].items():
+        cells = [f"{np.mean(s):.1f} ({min(s):.1f} to {max(s):.1f})" for s in scored["scores"]]
+        assert f"| {scheme} | {scored['crossbars']:,} | {scored['clean']:.1f} | {' | '.join(cells)} |" in text

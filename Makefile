@@ -6,7 +6,7 @@ OLDEST := build/venv-oldest
 OLDEST_ONNXRUNTIME := 1.26.0
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: sanitize clang demo test test-train lint bench results figures docs clean
+.PHONY: demo test test-train lint sanitize clang bench effects results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -57,6 +57,12 @@ results: $(VENV)/torch  ## GLUE under faults: docs/results.md; needs RCOMPILE_GL
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python benchmarks/results.py --data "$(RCOMPILE_GLUE)" $(if $(MODELS),--models "$(MODELS)")
 	$(VENV)/bin/python benchmarks/ranking.py --data "$(RCOMPILE_GLUE)"
 	$(VENV)/bin/python benchmarks/report.py
+
+# An hour on two idle cores; what is done is kept, in docs/results/effects.jsonl.
+effects: $(VENV)/installed  ## what each effect costs: docs/effects.md; needs RCOMPILE_GLUE
+	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9" "pyarrow>=16"
+	$(VENV)/bin/python benchmarks/effects.py --data "$(RCOMPILE_GLUE)"
+	$(VENV)/bin/python benchmarks/effects_page.py
 
 figures: $(VENV)/installed  ## the pictures of the README, from build/demo
 	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"

@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from effects_cases import CASES
+from effects_cases import CASES, Case
 from effects_scores import CLEAN, SOURCE
 
 from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
+from rcompile.hardware.changes import with_changes
+from rcompile.hardware.target_file import load_target
 from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
-from runtime import Die, load
+from runtime import CrossbarSession, load
 from runtime.scoring.evaluation import BATCH, source_session
 from runtime.scoring.glue import TASKS, load_examples
 
@@ -55,12 +57,15 @@ class Question:
 
 
 class Study:
-    """The lines, and what makes the next one."""
+    """The lines, and what makes the next one. sets: changes of the target that the bundle is compiled for."""
+
+    sets: tuple[str, ...]
+    bundle: Bundle
+    session: CrossbarSession
 
     def __init__(self, model: Path, data: Path, limit: int, lines: Path, build: Path) -> None:
-        compile_model(model, TARGET, build, force=True)
-        self.bundle = Bundle.open(build)
-        self.session = load(self.bundle)
+        self.model, self.build = model, build
+        self._compile(())
         examples = load_examples(TASK, data, limit)
         tokenizer = self.bundle.manifest.source.tokenizer
         assert tokenizer is not None
@@ -88,14 +93,23 @@ class Study:
         self._ask(SOURCE, None, source_session(self.bundle))
         self._ask(CLEAN, None, self.session)
 
-    def on_die(self, case: str, die: Die) -> None:
-        if (case, die.seed) in self.known:
+    def on_die(self, case: Case, seed: int) -> None:
+        if (case.options, seed) in self.known:
             return
+        if case.sets != self.sets:
+            self._compile(case.sets)
+        die = case.die(seed, self.bundle.manifest.target)
         if self.session.accepts(die):
             self.session.set_die(die)
         else:
             self.session = load(self.bundle, die)
-        self._ask(case, die.seed, self.session)
+        self._ask(case.options, seed, self.session)
+
+    def _compile(self, sets: tuple[str, ...]) -> None:
+        """For the target with these changes."""
+        compile_model(self.model, with_changes(load_target(TARGET), sets), self.build, force=True)
+        self.sets, self.bundle = sets, Bundle.open(self.build)
+        self.session = load(self.bundle)
 
     def _ask(self, case: str, die: int | None, session: ort.InferenceSession) -> None:
         if (case, die) in self.known:
@@ -122,7 +136,7 @@ def main(model: Path, data: Path, limit: int, dies: int, lines: Path, build: Pat
     for seed in range(1, dies + 1):
         for case in CASES:
             if case.drawn or seed == 1:
-                study.on_die(case.options, case.die(seed, study.bundle.manifest.target))
+                study.on_die(case, seed)
 
 
 if __name__ == "__main__":

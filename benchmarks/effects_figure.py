@@ -9,14 +9,14 @@ import matplotlib
 
 matplotlib.use("svg")
 
-from effects_cases import CASES, CELLS, DIGITAL, READS, STUCK, Case
+from effects_cases import CASES, CELLS, DIGITAL, LEAKLESS, READS, STUCK, Case
 from effects_scores import CLEAN, Scores
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-COLORS = {CELLS: "tab:red", READS: "tab:purple", STUCK: "tab:blue", DIGITAL: "tab:green"}
-PANELS = ((CELLS, READS), (STUCK, DIGITAL))
+COLORS = {CELLS: "tab:red", READS: "tab:purple", STUCK: "tab:blue", DIGITAL: "tab:green", LEAKLESS: "tab:brown"}
+PANELS = ((CELLS, READS), (STUCK, DIGITAL, LEAKLESS))
 # In rows: between effects, and for a group's name.
 GAP, HEADING = 0.6, 1.6
 
@@ -36,7 +36,7 @@ def draw(scores: Scores, path: Path, shown: str) -> None:
             majority, 0, f"always the same answer {majority:.1f}", ha="center", va="bottom", fontsize=8, color="dimgrey"
         )
         axes.set(xlabel="accuracy, points", ylim=(1.02 * rows, 0))
-    panels[-1].legend(handles=_legend(), loc="lower right", framealpha=1, edgecolor="none", fontsize=8.5)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
     figure.savefig(path, metadata={"Date": None, "Description": shown})
     pyplot.close(figure)
 
@@ -49,7 +49,7 @@ def _panel(axes: Axes, groups: list[list[Case]], scores: Scores) -> float:
     for cases in groups:
         y += HEADING
         axes.text(
-            -0.17,
+            -0.2,
             y,
             cases[0].group,
             transform=left,

@@ -15,6 +15,8 @@ from effects_cases import CASES, Case
 from effects_figure import draw
 from effects_scores import CLEAN, RESAMPLES, SOURCE, Estimate, Scores
 
+from rcompile.hardware.target_file import load_target
+
 TEMPLATE = """\
 # What each effect costs
 
@@ -33,10 +35,15 @@ with one effect at a time. Scores are accuracy in points on the first {sentences
 - *collapsed*: bitlines whose reads fold into the integer product ([hardware.md](hardware.md#collapse)).
 - In bold: the effect's default strength. `rcompile targets effects` says where it is from, [hardware.md](hardware.md#effects) what each effect does.
 
+Analog effects weigh so much here because of leakage. A cell at level 0 conducts {leak:.3g} levels, so that a read is off the middle of a code by
+whatever the driven rows leak, and some reads lie at an edge between two codes, where any deviation counts as a level. A wrong code of the highest
+input bit and digit is worth {worth:,} of the lowest. The last table has cells that do not conduct at level 0.
+
 {tables}
 ## Options
 
-`rcompile evaluate BUNDLE --task sst2 --die 1-{dies} --limit {sentences}` measures the same with these options, here at the first strength of each effect.
+`rcompile evaluate BUNDLE --task sst2 --die 1-{dies} --limit {sentences}` measures the same with these options, here at the first strength of each
+effect; `--set` is for `rcompile compile`.
 
 {options}
 
@@ -45,14 +52,17 @@ with one effect at a time. Scores are accuracy in points on the first {sentences
 
 
 def page(scores: Scores, data: str) -> str:
+    target = load_target(scores.about["target"])
     return TEMPLATE.format(
-        target=scores.about["target"],
+        target=target.name,
         sentences=scores.sentences,
         source=_interval(scores.score(SOURCE)),
         clean=_interval(scores.score(CLEAN)),
         majority=scores.majority,
         dies=max(len(rows) for rows in scores.right.values()),
         resamples=RESAMPLES,
+        leak=target.hrs_levels,
+        worth=max(target.encoding.digits) << (target.input.bits - 1),
         tables="".join(
             f"## {group.capitalize()}\n\n{_scores_table(list(cases), scores)}\n\n"
             for group, cases in groupby(CASES, lambda case: case.group)

@@ -41,8 +41,8 @@ COMMANDS = (
 )
 
 
-def conductance_map(tiles: Tiles, target: Target, path: Path) -> None:
-    """The programmed tile, and the same tile on a die with about 1 % of its cells stuck."""
+def conductance_map(tiles: Tiles, target: Target, path: Path, model: str) -> None:
+    """The programmed tile, and the same tile on a die with about 1 % of its cells stuck. model: file and digest."""
     levels = tiles.levels[TILE]
     rows, cols = levels.shape
     crossbar = int(tiles.placement.crossbar[TILE])
@@ -71,7 +71,7 @@ def conductance_map(tiles: Tiles, target: Target, path: Path) -> None:
     axes[0].set_ylabel("wordline")
     figure.legend(loc="outside lower center", ncols=2, frameon=True, facecolor="lightgrey", fontsize=8)
     figure.colorbar(image, ax=axes, label="conductance, uS", shrink=0.85)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None, "Description": f"sha256 of the data: {model}"})
     pyplot.close(figure)
 
 
@@ -128,7 +128,8 @@ def main(demo: Path, out: Path, results: Path, limit: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     bundle = Bundle.open(demo / "none")
     layer = bundle.layer(bundle.manifest.layer(LAYER))
-    conductance_map(layer.tiles, bundle.manifest.target, out / "tile.svg")
+    source = bundle.manifest.source
+    conductance_map(layer.tiles, bundle.manifest.target, out / "tile.svg", f"{source.name} {source.sha256[:12]}")
     flow(out / "flow.svg")
     shutil.copyfile(demo / "accuracy.json", results)
     draw(results, out / "accuracy.svg")

@@ -73,3 +73,12 @@ def test_the_readme_shows_the_demo_that_is_committed() -> None:
     for scheme, scored in data["schemes"].items():
         cells = [f"{np.mean(s):.1f} ({min(s):.1f} to {max(s):.1f})" for s in scored["scores"]]
         assert f"| {scheme} | {scored['crossbars']:,} | {scored['clean']:.1f} | {' | '.join(cells)} |" in text
+
+
+def test_import_linter_checks_both_packages() -> None:
+    """Without root packages it checks nothing, and says so to nobody."""
+    import tomllib
+
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    assert linter["root_packages"] == ["rcompile", "runtime"]
+    assert all(contract.get("exhaustive") for contract in linter["contracts"] if "containers" in contract)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import onnx_ir as ir
 
 from rcompile.bundle.emit import Findings, Job, write_bundle
@@ -19,6 +20,7 @@ from rcompile.hardware.target_file import load_target
 from rcompile.layout.compact import compact
 from rcompile.layout.place import plain
 from rcompile.layout.quantize import quantize
+from rcompile.layout.rules import broken_rules
 from rcompile.layout.steps import Encoded, LayerSummary, Planned, plan, program, summarize
 from rcompile.onnx_in.calibrate import calibrate, input_scale_mode, samples_digest
 from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
@@ -71,7 +73,7 @@ def compile_model(
         found = _find(graph, options.keep_on_host)
         protected = _protect(found.linears, job, progress)
         scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
-        encoded = (program(planned, job.target) for planned in _plan(found.linears, protected, job.target))
+        encoded = _encode(found.linears, protected, job.target)
         with new_bundle(bundle) as folder:
             written = write_bundle(
                 folder, job, graph, _reporting(encoded, found, progress), Findings(scales, protected, found.unmapped)
@@ -102,7 +104,7 @@ def rehearse(
     if depth >= STAGES.index("tile"):
         steps = _plan(found.linears, protected, job.target)
     if depth >= STAGES.index("encode"):
-        steps = (program(planned, job.target) for planned in _plan(found.linears, protected, job.target))
+        steps = _encode(found.linears, protected, job.target)
     layers = tuple(summarize(step) for step in _reporting(steps, found, progress))
     return Compiled(job.target, stop_after, layers, found.unmapped)
 
@@ -152,6 +154,21 @@ def _plan(linears: Sequence[Linear], protected: Protection, target: Target) -> I
         planned = plan(linear, replicas, target.encoding, target, first_crossbar)
         first_crossbar += planned.placement.tiles
         yield planned
+
+
+def _encode(linears: Sequence[Linear], protected: Protection, target: Target) -> Iterator[Encoded]:
+    """The cells of every layer, held against the rules that every reader holds them against: one that breaks any is a
+    bug, and is not written.
+    """
+    crossbars = np.empty(0, np.int32)
+    for planned in _plan(linears, protected, target):
+        encoded = program(planned, target)
+        if wrong := broken_rules(encoded.form(target, crossbars)):
+            raise AssertionError(
+                f"layer '{planned.linear.name}' was encoded against the normal form: {'; '.join(map(str, wrong))}"
+            )
+        crossbars = np.concatenate([crossbars, encoded.tiles.placement.crossbar])
+        yield encoded
 
 
 def _checked(linear: Linear, target: Target) -> Linear:

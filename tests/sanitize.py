@@ -26,7 +26,7 @@ SANITIZERS = {
         "libasan.so",
         {"ASAN_OPTIONS": "detect_leaks=0"},
     ),
-    "thread": ("-fsanitize=thread", "libtsan.so", {"TSAN_OPTIONS": "halt_on_error=1 report_signal_unsafe=0"}),
+    "thread": ("-fsanitize=thread", "libtsan.so", {"TSAN_OPTIONS": "report_signal_unsafe=0"}),
 }
 
 
@@ -48,22 +48,18 @@ def main(names: list[str]) -> None:
         flags, preload, options = SANITIZERS[name]
         packages = built(name, flags)
         library = subprocess.run(["g++", f"-print-file-name={preload}"], capture_output=True, text=True, check=True)
-        environment = {**os.environ, **options, "LD_PRELOAD": library.stdout.strip(), "PYTHONPATH": str(packages)}
+        log = packages.parent / f"{name}.log"  # pytest takes what is printed
+        told = {key: f"{value} halt_on_error=1 log_path={log}" for key, value in options.items()}
+        environment = {**os.environ, **told, "LD_PRELOAD": library.stdout.strip(), "PYTHONPATH": str(packages)}
         tests = [str(ROOT / "tests" / test) for test in TESTS]
         # Sanitizers want the addresses that they know.
-        command = [
-            "setarch",
-            platform.machine(),
-            "-R",
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            *tests,
-        ]
-        subprocess.run(command, cwd=packages, env=environment, check=True)
+        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+        done = subprocess.run(
+            ["setarch", platform.machine(), "-R", sys.executable, *pytest], cwd=packages, env=environment
+        )
+        if done.returncode:
+            found = "\n".join(path.read_text() for path in packages.parent.glob(f"{name}.log.*"))
+            raise SystemExit(f"{name}: exit {done.returncode}\n{found}")
         print(f"{name}: clean")
 
 

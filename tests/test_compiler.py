@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hostile_bundles import codes_of
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
@@ -20,7 +21,7 @@ from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target, target_names
 from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
-from rcompile.layout.normal_form import Placement, decode, problems
+from rcompile.layout.normal_form import Placement, decode
 from rcompile.layout.place import place, plain
 from rcompile.layout.quantize import QuantizedLinear
 
@@ -56,7 +57,7 @@ def test_decode_inverts_encode(target: Target, inputs: int, outputs: int, seed: 
     placement = dense(inputs, outputs, target)
     tiles = encode(linear, placement, target)
     np.testing.assert_array_equal(decode(tiles, target, inputs, outputs), linear.codes)
-    assert problems(tiles, target, inputs, outputs) == []
+    assert codes_of(tiles, target, inputs, outputs) == []
     unused = placement.bitline_output[:, None, :] < 0
     undriven = placement.wordline_input[:, :, None] < 0
     assert not tiles.levels[np.broadcast_to(unused | undriven, tiles.levels.shape)].any()

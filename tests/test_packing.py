@@ -97,7 +97,7 @@ def level_nine(levels: np.ndarray) -> np.ndarray:
         (2, lambda levels: levels[:, :, 1:], r"uint8 \[\d+, 128, 8\], expected uint8 \[\d+, 128, 9\]: 33 cells of 2 bits"),
         (2, lambda levels: unpack(levels, COLS, 2), r"uint8 \[\d+, 128, 33\], expected uint8"),
         (2, lambda levels: levels.astype(np.int32), r"int32 \[\d+, 128, 9\], expected uint8"),
-        (2, lambda levels: levels[:, 1:], r"levels is uint8 \[\d+, 127, 33\], expected"),
+        (2, lambda levels: levels[:, 1:], r"levels is \[\d+, 127, 33\], expected .* \[array-shape\]"),
         (3, level_nine, r"levels\[0, 5, 5\] is 9, outside 0 .. 7"),
     ],
 )  # fmt: skip

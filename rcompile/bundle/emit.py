@@ -151,10 +151,6 @@ def _distinct_biases(linear: Linear) -> tuple[dict[str, F32], list[str]]:
     names = []
     for use in linear.uses:
         values = np.zeros(linear.outputs, np.float32) if use.bias is None else use.bias
-        if not np.isfinite(values).all():
-            raise BadInputError(
-                f"the bias of '{linear.name}' holds NaN or Inf. The model is broken; export a sound one."
-            )
         name = next((n for n, known in biases.items() if np.array_equal(known, values)), f"bias.{len(biases)}")
         biases[name] = values
         names.append(name)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import safetensors
 from safetensors.numpy import load_file
 
@@ -14,11 +17,11 @@ from rcompile.bundle.host_graph import NODE_TENSORS, tensor_spans
 from rcompile.bundle.manifest import LayerEntry, Manifest, read_manifest
 from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError, UsageError, no_such
-from rcompile.layout.normal_form import F32, Tiles, problems
+from rcompile.hardware.target import Target
+from rcompile.layout.form import Form
+from rcompile.layout.normal_form import F32, I32, Tiles
 from rcompile.layout.packing import unpack
-
-# A pruned layer has more weights than cells, but a manifest that claims a million times as many lies.
-MAX_SPARSITY = 1 << 20
+from rcompile.layout.rules import broken_rules
 
 
 class DamagedError(BadInputError):
@@ -37,6 +40,11 @@ class Layer:
     tiles: Tiles
     weight_scale: F32
     biases: dict[str, F32]
+
+    def form(self, target: Target, elsewhere: I32) -> Form:
+        """As the rules look at it. elsewhere: the crossbars of the other layers."""
+        inputs, outputs = self.entry.inputs, self.entry.outputs
+        return Form(self.tiles, self.weight_scale, self.biases, inputs, outputs, target, elsewhere)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Bundle:
         return [n for n in self.manifest.files if n == self.manifest.source.tokenizer or not n.startswith("source/")]
 
     def layer(self, entry: LayerEntry) -> Layer:
-        """One layer, validated: shapes, dtypes, ranges. Raises BadInputError."""
+        """One layer, held against every rule of the normal form. Raises BadInputError."""
         path = self.path(entry.file)
         try:
             tensors = load_file(path)
@@ -84,18 +92,42 @@ class Bundle:
         required = {*NODE_TENSORS, *(n.bias for n in entry.nodes)}
         if found != {n: (t.dtype, t.shape) for n, t in entry.tensors.items()} or not required <= set(found):
             raise DamagedError(self, f"the tensors of '{entry.file}' are not those that the manifest lists")
-        cols, stored_bits = self.manifest.target.crossbar.cols, self.manifest.stored_bits
-        try:
-            tensors["levels"] = unpack(tensors["levels"], cols, stored_bits)
-        except ValueError as error:
-            raise DamagedError(self, f"levels of '{entry.file}': {error}") from None
-        tiles = Tiles.from_tensors(tensors, entry.encoding)
-        too_sparse = entry.inputs * entry.outputs > max(tiles.levels.size, 1) * MAX_SPARSITY
-        if tiles.placement.tiles != entry.tiles or too_sparse:
-            raise DamagedError(self, f"the size of layer '{entry.name}' is not that of '{entry.file}'")
-        if wrong := problems(tiles, self.manifest.target, entry.inputs, entry.outputs):
-            raise DamagedError(self, f"'{entry.file}' breaks the normal form: {'; '.join(wrong)}")
-        return Layer(entry, tiles, tensors["weight_scale"], {n.bias: tensors[n.bias] for n in entry.nodes})
+        if self.manifest.stored_bits < 8:
+            try:
+                tensors["levels"] = unpack(
+                    tensors["levels"], self.manifest.target.crossbar.cols, self.manifest.stored_bits
+                )
+            except ValueError as error:
+                raise DamagedError(self, f"levels of '{entry.file}': {error}") from None
+        layer = Layer(
+            entry,
+            Tiles.from_tensors(tensors, entry.encoding),
+            tensors["weight_scale"],
+            {n.bias: tensors[n.bias] for n in entry.nodes},
+        )
+        elsewhere = [on for name, on in self._crossbars.items() if name != entry.name]
+        form = layer.form(self.manifest.target, np.concatenate([np.empty(0, np.int32), *elsewhere]))
+        if wrong := broken_rules(form):
+            raise DamagedError(self, f"'{entry.file}' breaks the normal form: {'; '.join(map(str, wrong))}")
+        if len(layer.tiles.levels) != entry.tiles:
+            raise DamagedError(
+                self, f"layer '{entry.name}' has {entry.tiles} tiles, its file {len(layer.tiles.levels)}"
+            )
+        return layer
+
+    @cached_property
+    def _crossbars(self) -> dict[str, I32]:
+        """The crossbars of every layer, as far as its file can be read: what is wrong with it is said when it is
+        read.
+        """
+        found = {}
+        for entry in self.manifest.layers:
+            with (
+                suppress(DamagedError, safetensors.SafetensorError, OSError),
+                safetensors.safe_open(self.path(entry.file), framework="np") as file,
+            ):
+                found[entry.name] = file.get_tensor("crossbar").reshape(-1)
+        return found
 
     def tile(self, address: str) -> tuple[Layer, int]:
         """The layer and tile number of an address LAYER:T. Raises UsageError for one that the bundle does not have,

@@ -90,7 +90,7 @@ class Tiles:
 
     @staticmethod
     def from_tensors(tensors: dict[str, npt.NDArray[np.generic]], encoding: Encoding) -> Tiles:
-        """The inverse of `tensors`; extra names are ignored. Does not validate: see `problems`."""
+        """The inverse of `tensors`; extra names are ignored. Does not validate: see rules.py."""
         maps: dict[str, Any] = {name: tensors[name] for name in MAPS}
         return Tiles(Placement(encoding, **maps), tensors["levels"], tensors["bitline_inverted"])  # type: ignore[arg-type]
 
@@ -127,60 +127,3 @@ def decode(tiles: Tiles, target: Target, inputs: int, outputs: int) -> I32:
                 weights -= place.encoding.offset
             codes[np.ix_(features, place.bitline_output[t, used])] += weights
     return codes
-
-
-def problems(tiles: Tiles, target: Target, inputs: int, outputs: int) -> list[str]:
-    """Every way in which arrays read from a file break the form; empty if none. Shapes are checked first."""
-    place, rows, cols = tiles.placement, target.crossbar.rows, target.crossbar.cols
-    expected = {
-        "levels": (np.uint8, (place.tiles, rows, cols)),
-        "crossbar": (np.int32, (place.tiles,)),
-        "wordline_input": (np.int32, (place.tiles, rows)),
-        "bitline_output": (np.int32, (place.tiles, cols)),
-        "bitline_digit": (np.uint8, (place.tiles, cols)),
-        "bitline_replica": (np.uint8, (place.tiles, cols)),
-        "bitline_inverted": (np.uint8, (place.tiles, cols)),
-    }
-    found = [
-        f"{name} is {array.dtype} {list(array.shape)}, expected {np.dtype(expected[name][0])} {list(expected[name][1])}"
-        for name, array in tiles.tensors().items()
-        if (array.dtype, array.shape) != (np.dtype(expected[name][0]), expected[name][1])
-    ]
-    if found:
-        return found
-    bounds: list[tuple[str, npt.NDArray[Any], int, int]] = [
-        ("levels", tiles.levels, 0, target.top_level),
-        ("crossbar", place.crossbar, 0, np.iinfo(np.int32).max),
-        ("wordline_input", place.wordline_input, -1, inputs - 1),
-        ("bitline_output", place.bitline_output, -1, outputs - 1),
-        ("bitline_digit", place.bitline_digit, 0, len(place.encoding.digits) - 1),
-        ("bitline_inverted", tiles.bitline_inverted, 0, 1),
-    ]
-    for name, array, low, high in bounds:
-        wrong = np.argwhere((array < low) | (array > high))
-        if len(wrong):
-            found.append(f"{name}{wrong[0].tolist()} is {array[tuple(wrong[0])]}, outside {low} .. {high}")
-    if len(np.unique(place.crossbar)) < place.tiles:
-        found.append("two tiles lie on one crossbar")
-    return found or _broken_vote_groups(tiles)
-
-
-def _broken_vote_groups(tiles: Tiles) -> list[str]:
-    """The first vote group of which the replicas are not numbered 0 .. R-1 or not all stored alike."""
-    place = tiles.placement
-    for t in range(place.tiles):
-        for members in place.vote_groups(t):
-            numbered = (place.bitline_replica[t, members] == np.arange(members.shape[1])).all(axis=1)
-            inverted = np.ptp(tiles.bitline_inverted[t, members], axis=1) == 0
-            alike = (np.ptp(tiles.levels[t][place.wordline_input[t] >= 0][:, members], axis=2) == 0).all(axis=0)
-            few = np.full(len(members), members.shape[1] <= MAX_REPLICAS)
-            for problem, sound in (
-                (f"are more than {MAX_REPLICAS}", few),
-                ("are not numbered 0, 1, ...", numbered),
-                ("are not all inverted or all not", inverted),
-                ("do not hold the same levels", alike),
-            ):
-                if not sound.all():
-                    bitlines = sorted(members[np.argmin(sound)].tolist())
-                    return [f"the replicas in tile {t}, bitlines {', '.join(map(str, bitlines))}, {problem}"]
-    return []

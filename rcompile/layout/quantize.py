@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rcompile.errors import BadInputError
 from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import F32, I8, I32, U8
@@ -36,8 +37,10 @@ def quantize(linear: Linear, target: Target, step: I32 | None = None) -> Quantiz
     are.
 
     step: i32 [N], the codes of an output are multiples of it; None for 1 throughout. An output whose weights are all
-    zero gets scale 1. Raises BadInputError for NaN or Inf weights.
+    zero gets scale 1. Raises BadInputError for NaN or Inf weights or biases.
     """
+    if not all(np.isfinite(use.bias).all() for use in linear.uses if use.bias is not None):
+        raise BadInputError(f"the bias of '{linear.name}' holds NaN or Inf. The model is broken; export a sound one.")
     limit = target.weight_code_max
     weight = linear.weight.read()
     steps = np.ones(weight.values.shape[1], np.int32) if step is None else step

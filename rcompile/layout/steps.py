@@ -8,7 +8,8 @@ from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
-from rcompile.layout.normal_form import U8, Placement, Tiles
+from rcompile.layout.form import Form
+from rcompile.layout.normal_form import I32, U8, Placement, Tiles
 from rcompile.layout.place import place
 from rcompile.layout.quantize import QuantizedLinear, code_steps, quantize
 from rcompile.onnx_in.linears import Linear
@@ -30,6 +31,12 @@ class Encoded:
 
     planned: Planned
     tiles: Tiles
+
+    def form(self, target: Target, elsewhere: I32) -> Form:
+        """As the rules look at it. elsewhere: the crossbars of the layers before."""
+        linear, scale = self.planned.linear, self.planned.quantized.weight_scale
+        biases = {f"the bias of {use.name}": use.bias for use in linear.uses if use.bias is not None}
+        return Form(self.tiles, scale, biases, linear.inputs, linear.outputs, target, elsewhere)
 
 
 def plan(linear: Linear, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int) -> Planned:

@@ -1,9 +1,14 @@
 #include "layer/layer.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+
+#include "base/text.h"
+#include "simd/kernels.h"
 
 namespace rcompile {
 namespace {
@@ -18,9 +23,10 @@ Layer::Layer(LayerConfig config, const LayerArrays& arrays) : config_(std::move(
   CheckShape();
   OwnArrays();
   CheckPadding();
-  CheckLevels();
   CheckCrossbars();
+  CheckWordlines();
   CheckBitlines();
+  CheckLevels();
   FindRowBlocks();
   votes_.resize(arrays_.tiles);
   for (int64_t tile = 0; tile < arrays_.tiles; ++tile) FindVotes(tile);
@@ -52,19 +58,44 @@ std::string Layer::At(const char* array, int64_t tile, int64_t index) {
 }
 
 void Layer::CheckShape() const {
+  config_.CheckRange("tiles", arrays_.tiles, 1, std::numeric_limits<int32_t>::max());
   config_.CheckRange("rows", arrays_.rows, 1, kMaxRows);
   config_.CheckRange("cols", arrays_.cols, 1, kMaxCols);
   config_.CheckRange("active_rows", config_.active_rows, 1, arrays_.rows);
 }
 
-void Layer::CheckCrossbars() const {
+void Layer::CheckCrossbars() {
   std::unordered_map<int32_t, int64_t> tile_on;
   for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
     const int32_t crossbar = arrays_.crossbar[tile];
     const std::string what = "crossbar[" + std::to_string(tile) + "] is " + std::to_string(crossbar);
-    if (crossbar < 0) config_.Fail(what + ", below 0");
+    if (crossbar < 0) config_.Fail(what + ", below 0 [crossbar-range]");
     const auto [entry, is_new] = tile_on.emplace(crossbar, tile);
-    if (!is_new) config_.Fail(what + ", as that of tile " + std::to_string(entry->second));
+    if (!is_new) config_.Fail(what + ", as that of tile " + std::to_string(entry->second) + " [crossbar-twice]");
+  }
+  crossbars_.assign(arrays_.crossbar, arrays_.crossbar + arrays_.tiles);
+  std::sort(crossbars_.begin(), crossbars_.end());
+}
+
+void Layer::CheckApart(const Layer& other) const {
+  if (config_.name == other.config_.name) return;  // nodes that share a layer
+  auto mine = crossbars_.begin();
+  auto theirs = std::lower_bound(other.crossbars_.begin(), other.crossbars_.end(), *mine);
+  while (mine != crossbars_.end() && theirs != other.crossbars_.end()) {
+    if (*mine == *theirs) {
+      config_.Fail("crossbar " + std::to_string(*mine) + " is that of layer " + Quoted(other.config_.name) +
+                   " [crossbar-shared]");
+    }
+    *mine < *theirs ? ++mine : ++theirs;
+  }
+}
+
+void Layer::CheckWordlines() const {
+  for (int64_t i = 0; i < arrays_.tiles * arrays_.rows; ++i) {
+    const int32_t input = arrays_.wordline_input[i];
+    if (input >= -1 && input < config_.inputs) continue;
+    config_.Fail(At("wordline_input", i / arrays_.rows, i % arrays_.rows) + " is " + std::to_string(input) +
+                 ", not in -1 .. " + std::to_string(config_.inputs - 1) + " [input-range]");
   }
 }
 
@@ -81,14 +112,19 @@ void Layer::CheckBitline(int64_t tile, int64_t col) const {
     config_.Fail(At(array, tile, col) + " is " + std::to_string(value) + ", " + allowed);
   };
   if (output < -1 || output >= config_.outputs) {
-    fail("bitline_output", output, "not in -1 .. " + std::to_string(config_.outputs - 1));
+    fail("bitline_output", output, "not in -1 .. " + std::to_string(config_.outputs - 1) + " [output-range]");
   }
-  if (output < 0) return;  // the other maps mean nothing on an unused bitline
   if (arrays_.bitline_digit[i] >= config_.digits.size()) {
     fail("bitline_digit", arrays_.bitline_digit[i],
-         "but the layer has " + std::to_string(config_.digits.size()) + " digits");
+         "but the layer has " + std::to_string(config_.digits.size()) + " digits [digit-range]");
   }
-  if (arrays_.bitline_inverted[i] > 1) fail("bitline_inverted", arrays_.bitline_inverted[i], "neither 0 nor 1");
+  if (arrays_.bitline_replica[i] >= kMaxReplicas) {
+    fail("bitline_replica", arrays_.bitline_replica[i],
+         "but there may be " + std::to_string(kMaxReplicas) + " at most [replica-range]");
+  }
+  if (arrays_.bitline_inverted[i] > 1) {
+    fail("bitline_inverted", arrays_.bitline_inverted[i], "neither 0 nor 1 [inversion-range]");
+  }
 }
 
 void Layer::FindRowBlocks() {
@@ -108,17 +144,14 @@ void Layer::AddRowBlock(int64_t tile, std::vector<int32_t>* owner) {
   RowBlock block;
   for (int64_t row = 0; row < arrays_.rows; ++row) {
     const int32_t input = arrays_.wordline_input[tile * arrays_.rows + row];
-    if (input < -1 || input >= config_.inputs) {
-      config_.Fail(At("wordline_input", tile, row) + " is " + std::to_string(input) + ", not in -1 .. " +
-                   std::to_string(config_.inputs - 1));
-    }
     if (input < 0) continue;
     int32_t& owned_by = (*owner)[input];
     const auto drives = [&] { return At("wordline_input", tile, row) + " drives input " + std::to_string(input); };
-    if (owned_by == id) config_.Fail(drives() + " again");
+    if (owned_by == id) config_.Fail(drives() + " again [input-twice]");
     if (owned_by >= 0) {
       const int64_t owner_tile = row_blocks_[owned_by].tiles[0];
-      config_.Fail(drives() + ", which belongs to another row block (tile " + std::to_string(owner_tile) + ")");
+      config_.Fail(drives() + ", which belongs to another row block (tile " + std::to_string(owner_tile) +
+                   ") [input-in-two-blocks]");
     }
     owned_by = id;
     const int64_t unit = row / config_.active_rows;

@@ -75,6 +75,8 @@ class Layer {
   const TileVotes& votes(int64_t tile) const { return votes_[tile]; }
   bool has_votes() const { return has_votes_; }
   int64_t vote_groups() const { return vote_groups_; }  // those of one bitline included
+  // Throws Error if a crossbar is that of another layer as well.
+  void CheckApart(const Layer& other) const;
 
  private:
   // Copies the arrays: what is checked is what is used, whatever becomes of the file that they are mapped from.
@@ -84,7 +86,9 @@ class Layer {
   void CheckShape() const;
   void CheckPadding() const;
   void CheckLevels() const;
-  void CheckCrossbars() const;
+  void CheckTileLevels(int64_t tile, const uint8_t* levels, std::vector<uint8_t>* unused) const;
+  void CheckCrossbars();
+  void CheckWordlines() const;
   void CheckBitlines() const;
   void CheckBitline(int64_t tile, int64_t col) const;
   void FindRowBlocks();
@@ -98,6 +102,7 @@ class Layer {
   LayerConfig config_;
   LayerArrays arrays_;
   std::vector<std::unique_ptr<uint8_t[]>> owned_;
+  std::vector<int32_t> crossbars_;  // sorted
   std::vector<RowBlock> row_blocks_;
   std::vector<TileVotes> votes_;  // by tile
   bool has_votes_ = false;

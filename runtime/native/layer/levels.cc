@@ -1,6 +1,7 @@
 // The levels of a layer: one byte a cell, or several cells in a byte.
-#include <algorithm>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "layer/layer.h"
 
@@ -68,18 +69,42 @@ void Layer::CheckPadding() const {
 }
 
 void Layer::CheckLevels() const {
+  std::vector<uint8_t> buffer, unused(arrays_.cols);
+  for (int64_t tile = 0; tile < arrays_.tiles; ++tile) CheckTileLevels(tile, ProgrammedLevels(tile, &buffer), &unused);
+}
+
+// `unused`: a buffer, a byte a bitline.
+void Layer::CheckTileLevels(int64_t tile, const uint8_t* levels, std::vector<uint8_t>* unused) const {
+  const int64_t cols = arrays_.cols;
+  const auto fail = [&](int64_t row, const auto& is_wrong, const std::string& broken) {
+    const uint8_t* cells = levels + row * cols;
+    int64_t col = 0;
+    while (!is_wrong(cells[col], col)) ++col;
+    config_.Fail("levels[" + std::to_string(tile) + ", " + std::to_string(row) + ", " + std::to_string(col) + "] is " +
+                 std::to_string(cells[col]) + ", " + broken);
+  };
   const int top = config_.top_level();
-  const int64_t cells = arrays_.cells_per_tile();
-  std::vector<uint8_t> buffer;
-  for (int64_t tile = 0; tile < arrays_.tiles; ++tile) {
-    const uint8_t* levels = ProgrammedLevels(tile, &buffer);
-    uint8_t seen = 0;  // levels are below a power of two, so a bit above it shows in the union
-    for (int64_t i = 0; i < cells; ++i) seen |= levels[i];
-    if (seen <= top) continue;
-    const int64_t index = std::find_if(levels, levels + cells, [top](uint8_t l) { return l > top; }) - levels;
-    config_.Fail("levels[" + std::to_string(tile) + ", " + std::to_string(index / arrays_.cols) + ", " +
-                 std::to_string(index % arrays_.cols) + "] is " + std::to_string(levels[index]) +
-                 ", above the top level " + std::to_string(top));
+  uint8_t* const mask = unused->data();
+  for (int64_t col = 0; col < cols; ++col) mask[col] = arrays_.bitline_output[tile * cols + col] < 0 ? 0xFF : 0;
+  for (int64_t row = 0; row < arrays_.rows; ++row) {
+    const uint8_t undriven = arrays_.wordline_input[tile * arrays_.rows + row] < 0 ? 0xFF : 0;
+    const uint8_t* cells = levels + row * cols;
+    // Levels are below a power of two, so a bit above it shows in the union.
+    uint8_t seen = 0, stray = 0;
+    for (int64_t col = 0; col < cols; ++col) {
+      seen |= cells[col];
+      stray |= cells[col] & (mask[col] | undriven);
+    }
+    if (seen > top) {
+      fail(
+          row, [&](uint8_t l, int64_t) { return l > top; },
+          "above the top level " + std::to_string(top) + " [level-range]");
+    }
+    if (stray != 0) {
+      fail(
+          row, [&](uint8_t l, int64_t col) { return (l & (mask[col] | undriven)) != 0; },
+          "but the cell is not used [unused-cell]");
+    }
   }
 }
 

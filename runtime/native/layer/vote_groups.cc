@@ -47,22 +47,20 @@ void Layer::FindVotes(int64_t tile) {
 // `group`: its bitlines, sorted by replica.
 void Layer::AddVotes(int64_t tile, const std::vector<int32_t>& group) {
   const int64_t base = tile * arrays_.cols;
-  const auto fail = [&](const char* array, const uint8_t* values, size_t r, const std::string& broken) {
+  const auto fail = [&](const char* array, const uint8_t* values, size_t r, const char* broken, const char* code) {
     const int64_t i = base + group[r];
     config_.Fail(At(array, tile, group[r]) + " is " + std::to_string(values[i]) + ", but " + broken + " (output " +
                  std::to_string(arrays_.bitline_output[i]) + ", digit " + std::to_string(arrays_.bitline_digit[i]) +
-                 ")");
+                 ") [" + code + "]");
   };
   const uint8_t *replica = arrays_.bitline_replica, *inverted = arrays_.bitline_inverted;
   const size_t replicas = group.size();
   for (size_t r = 0; r < replicas; ++r) {
-    if (replica[base + group[r]] != r) fail("bitline_replica", replica, r, "replicas in a tile are numbered 0, 1, ...");
+    if (replica[base + group[r]] != r)
+      fail("bitline_replica", replica, r, "replicas in a tile are numbered 0, 1, ...", "replica-numbers");
     if (inverted[base + group[r]] != inverted[base + group[0]]) {
-      fail("bitline_inverted", inverted, r, "replicas are all inverted or all not");
+      fail("bitline_inverted", inverted, r, "replicas are all inverted or all not", "replica-inversion");
     }
-  }
-  if (replicas > kMaxReplicas) {
-    fail("bitline_replica", replica, replicas - 1, "there may be " + std::to_string(kMaxReplicas) + " at most");
   }
   ++vote_groups_;
   if (replicas == 1) return;
@@ -80,17 +78,22 @@ void Layer::CheckDuplicates() const {
   };
   std::vector<Seen> seen(config_.outputs);
   for (size_t block = 0; block < row_blocks_.size(); ++block) {
-    if (row_blocks_[block].inputs.empty()) continue;  // contributes nothing
+    const bool is_driven = !row_blocks_[block].inputs.empty();
     for (const int64_t tile : row_blocks_[block].tiles) {
       for (int64_t col = 0; col < arrays_.cols; ++col) {
         const int64_t i = tile * arrays_.cols + col;
         if (!arrays_.is_computed(i)) continue;
+        if (!is_driven) {
+          config_.Fail(At("bitline_output", tile, col) + " is " + std::to_string(arrays_.bitline_output[i]) +
+                       ", but no input drives the tile [bitline-without-inputs]");
+        }
         Seen& of_output = seen[arrays_.bitline_output[i]];
         if (of_output.block != static_cast<int64_t>(block)) of_output = {static_cast<int64_t>(block), 0};
         const uint64_t digit = uint64_t{1} << arrays_.bitline_digit[i];
         if (of_output.digits & digit) {
           config_.Fail(At("bitline_output", tile, col) + " is " + std::to_string(arrays_.bitline_output[i]) +
-                       ", whose digit " + std::to_string(arrays_.bitline_digit[i]) + " this row block already has");
+                       ", whose digit " + std::to_string(arrays_.bitline_digit[i]) +
+                       " this row block already has [digit-twice]");
         }
         of_output.digits |= digit;
       }
@@ -109,7 +112,7 @@ void Layer::CheckReplicas() const {
       for (const int replicas : votes_[tile].replicas) {
         if (!HoldAlike(levels, arrays_.cols, block, bitlines, replicas)) {
           config_.Fail("levels[" + std::to_string(tile) + "] differ between bitline " + std::to_string(bitlines[0]) +
-                       " and its replicas");
+                       " and its replicas [replica-levels]");
         }
         bitlines += replicas;
       }

@@ -99,6 +99,7 @@ std::shared_ptr<DeployedLayer> LayerStore::Deploy(LayerConfig config, const Laye
   }
   auto deployed = std::make_shared<DeployedLayer>(std::move(config), arrays);
   const Layer& layer = deployed->layer();
+  for (const auto& live : LiveLayers()) layer.CheckApart(live->layer());
   deployed->set_folded(FoldLayer(layer, options_.die, CombinerOf(layer, options_.combiner), options_.fold));
   const auto expired = [](const std::weak_ptr<DeployedLayer>& weak) { return weak.expired(); };
   layers_.erase(std::remove_if(layers_.begin(), layers_.end(), expired), layers_.end());

@@ -75,7 +75,7 @@ def test_effects_act_alone_unless_rates_are_given(bundle: Path, tmp_path: Path) 
     data = write_sentences(tmp_path / "glue")
     base = ("evaluate", bundle, "--task", "sst2", "--data", data, "--json")
     (one,) = json.loads(run(*base, "--effect", "variation", "--effect", "stuck_between").stdout)["dies"]
-    assert list(one["effects"]) == ["variation", "stuck_between"]
+    assert list(one["effects"]) == ["stuck_between", "variation"]
     assert (one["sa0"], one["sa1"], one["between"]) == (0, 0, pytest.approx(0.01, rel=0.1))
     (two,) = json.loads(run(*base, "--effect", "lines", "--die", 5, "--sa1", 0.05).stdout)["dies"]
     assert two["sa1"] == pytest.approx(0.05, rel=0.05)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save
 from small_models import changed_target, save_model
 
 from rcompile import CompileOptions
-from rcompile.bundle.host_graph import tensor_spans
+from rcompile.bundle.tile_file import tensor_spans
 from rcompile.canonical import file_sha256
 from rcompile.hardware.target import Target
 from rcompile.layout.form import Form

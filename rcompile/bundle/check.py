@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rcompile.bundle.host_graph import NODE_TENSORS, CrossbarNode, NodeFormat, TensorSpan, read_host, tensor_spans
-from rcompile.bundle.manifest import MODEL, LayerEntry, NodeEntry
+from rcompile.bundle.host_check import graph_problems
+from rcompile.bundle.manifest import MODEL, LayerEntry
 from rcompile.bundle.reader import Bundle, DamagedError
-from rcompile.errors import BadInputError
 from rcompile.layout.normal_form import decode
 
 
@@ -33,7 +32,7 @@ def check(bundle: Bundle) -> Iterator[tuple[str, list[str]]]:
         sound += [] if problems else [entry]
         yield f"layer {entry.name}", problems
     if MODEL not in damaged:
-        yield "host graph", _graph_problems(bundle, sound)
+        yield "host graph", graph_problems(bundle, sound)
 
 
 def _manifest_problems(bundle: Bundle) -> list[str]:
@@ -62,54 +61,3 @@ def _layer_problems(bundle: Bundle, entry: LayerEntry) -> list[str]:
     if np.abs(codes).max() > limit or hashlib.sha256(codes.astype(np.int8).tobytes()).hexdigest() != entry.codes_sha256:
         return ["the images do not decode to the quantized weights"]
     return []
-
-
-def _graph_problems(bundle: Bundle, sound: list[LayerEntry]) -> list[str]:
-    """Do the nodes of model.onnx compute the very layers that the manifest lists? Only layers with sound files are
-    compared.
-    """
-    try:
-        host = read_host(bundle.path(MODEL))
-    except BadInputError as error:
-        return [str(error)]
-    nodes = {(str(n.attributes.get("layer")), n.name): n for n in host.crossbars}
-    wrong = [f"two nodes are named '{name}'" for name in host.repeated_names]
-    wrong += [
-        f"tensors lie in '{name}', which is not among the files"
-        for name in host.files
-        if name not in bundle.manifest.files
-    ]
-    listed = {(e.name, n.name) for e in bundle.manifest.layers for n in e.nodes}
-    for layer, name in sorted(listed ^ set(nodes)):
-        where = "manifest" if (layer, name) in nodes else "graph"
-        wrong.append(f"node '{name}' of layer '{layer}' is not in the {where}")
-    for entry in sound:
-        spans = tensor_spans(bundle.path(entry.file))
-        for listed_node in (n for n in entry.nodes if (entry.name, n.name) in nodes):
-            wrong += _node_problems(bundle, entry, spans, listed_node, nodes[entry.name, listed_node.name])
-    return wrong
-
-
-def _node_problems(
-    bundle: Bundle, entry: LayerEntry, spans: dict[str, TensorSpan], listed: NodeEntry, node: CrossbarNode
-) -> list[str]:
-    tensors = tuple((entry.file, spans[t].offset, spans[t].length) for t in (*NODE_TENSORS, listed.bias))
-    reads = [] if node.tensors == tensors else [f"node '{node.name}' does not read the images of layer '{entry.name}'"]
-    manifest = bundle.manifest
-    node_format = NodeFormat(manifest.target, manifest.stored_bits, manifest.combiner)
-    attributes = node_format.attributes(entry, listed)
-    differing = [
-        f"node '{node.name}' has {key} = {node.attributes.get(key)}, not {attributes.get(key)}"
-        for key in sorted(attributes.keys() | node.attributes.keys())
-        if not _same(node.attributes.get(key), attributes.get(key))
-    ]
-    return reads + differing
-
-
-def _same(found: object, expected: object) -> bool:
-    """Equal as an ONNX attribute holds them: its floats are 32-bit, its lists are lists."""
-    if isinstance(expected, tuple):
-        return found is not None and list(found) == list(expected)  # type: ignore[call-overload]
-    if isinstance(found, float) and isinstance(expected, float):
-        return np.float32(found) == np.float32(expected)
-    return found == expected

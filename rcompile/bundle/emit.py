@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from safetensors.numpy import save
 
-from rcompile.bundle.host_graph import MappedLayer, NodeFormat, rewrite_host, tensor_spans
+from rcompile.bundle.host_graph import MappedLayer, NodeFormat, rewrite_host
 from rcompile.bundle.manifest import (
     MANIFEST,
     MODEL,
@@ -28,6 +28,7 @@ from rcompile.bundle.manifest import (
     Tool,
     UnmappedEntry,
 )
+from rcompile.bundle.tile_file import tensor_spans
 from rcompile.canonical import file_sha256, files_sha256
 from rcompile.errors import BadInputError
 from rcompile.hardware.target import Target

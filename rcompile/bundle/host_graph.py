@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +10,11 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 
 from rcompile.bundle.manifest import LayerEntry, NodeEntry
-from rcompile.errors import BadInputError
+from rcompile.bundle.tile_file import TensorSpan
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import MAPS
 from rcompile.onnx_in.linears import Linear, Use
-from rcompile.onnx_in.read import OWN_PREFIX, every_initializer, external_files
+from rcompile.onnx_in.read import OWN_PREFIX, every_initializer
 from rcompile.vocabulary import Combiner
 
 Attribute = int | float | str | tuple[int, ...]
@@ -35,18 +32,6 @@ DTYPES = {"U8": ir.DataType.UINT8, "I8": ir.DataType.INT8, "I32": ir.DataType.IN
 HOST_DATA = "host.data"
 # ONNX's protobuf cannot exceed 2 GiB, and ONNX Runtime maps external data: only small constants stay in model.onnx.
 INLINE_BYTES = 1024
-
-
-@dataclass(frozen=True, eq=False)
-class TensorSpan:
-    """Where a tensor lies in a safetensors file: dtype as safetensors names it, byte offset from the start of the file,
-    byte length.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    length: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,21 +74,6 @@ class NodeFormat:
             "combiner": self.combiner,
             "likelier_level": target.likelier_level,
         }
-
-
-def tensor_spans(path: Path) -> dict[str, TensorSpan]:
-    """The tensors of a safetensors file, by name. The header is the library's own; see its format page."""
-    with path.open("rb") as file:
-        (header_bytes,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(header_bytes))
-    start = 8 + header_bytes
-    return {
-        name: TensorSpan(
-            e["dtype"], tuple(e["shape"]), start + e["data_offsets"][0], e["data_offsets"][1] - e["data_offsets"][0]
-        )
-        for name, e in sorted(header.items())
-        if name != "__metadata__"
-    }
 
 
 def rewrite_host(model: ir.Model, layers: Sequence[MappedLayer], node_format: NodeFormat, bundle: Path) -> ir.Model:
@@ -180,45 +150,3 @@ def _move_constants(model: ir.Model, bundle: Path) -> None:
     for value, tensor in held:
         if isinstance(value.const_value, ir.ExternalTensor) and tensor.nbytes <= INLINE_BYTES:
             value.const_value = ir.Tensor(tensor.numpy().copy(), name=value.name)
-
-
-@dataclass(frozen=True)
-class CrossbarNode:
-    """A CrossbarMatMul node as model.onnx holds it. tensors: (file, offset, length) in order, None for one that lies
-    inline.
-    """
-
-    name: str
-    attributes: dict[str, object]
-    tensors: tuple[tuple[str, int | None, int | None] | None, ...]
-
-
-@dataclass(frozen=True)
-class HostGraph:
-    """What model.onnx says of itself: its crossbars, the files that its tensors lie in, and names that two nodes
-    share.
-    """
-
-    crossbars: tuple[CrossbarNode, ...]
-    files: tuple[str, ...]
-    repeated_names: tuple[str, ...]
-
-
-def read_host(path: Path) -> HostGraph:
-    """A host graph, less its numbers. Raises BadInputError if the file is no ONNX."""
-    try:
-        model = ir.load(path)
-    except Exception as error:  # protobuf and onnx_ir each raise their own
-        raise BadInputError(f"'{path.name}' is not an ONNX model: {error}") from None
-    crossbars = [_crossbar(n) for n in model.graph if (n.domain, n.op_type) == (DOMAIN, OP_TYPE)]
-    names = Counter(str(n.name) for n in model.graph if n.name)  # a branch has names of its own
-    repeated = sorted(name for name, times in names.items() if times > 1)
-    return HostGraph(tuple(crossbars), tuple(external_files(model)), tuple(repeated))
-
-
-def _crossbar(node: ir.Node) -> CrossbarNode:
-    constants = [None if value is None else value.const_value for value in node.inputs[1:]]
-    spans = tuple(
-        (str(t.location), t.offset, t.length) if isinstance(t, ir.ExternalTensor) else None for t in constants
-    )
-    return CrossbarNode(str(node.name), {name: a.value for name, a in node.attributes.items()}, spans)

@@ -189,6 +189,15 @@ class Manifest(_Part):
             )
         return self
 
+    @field_validator("layers")
+    @classmethod
+    def _named_apart(cls, layers: tuple[LayerEntry, ...]) -> tuple[LayerEntry, ...]:
+        """Fault maps and reports go by the names of layers."""
+        names = [layer.name for layer in layers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two layers are named '{twice[0]}'")
+        return layers
+
     def total(self) -> LedgerRow:
         """The ledger's sum."""
         sums = {k: sum(getattr(row, k) for row in self.ledger) for k in LedgerRow.model_fields if k != "layer"}

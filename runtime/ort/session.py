@@ -12,9 +12,10 @@ from typing import Any, get_args
 import numpy as np
 import onnxruntime as ort
 
+from rcompile.bundle.host_check import graph_problems
 from rcompile.bundle.host_graph import HOST_DATA
 from rcompile.bundle.manifest import MODEL
-from rcompile.bundle.reader import Bundle
+from rcompile.bundle.reader import Bundle, DamagedError
 from rcompile.errors import BadInputError, RcompileError, UsageError
 from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
@@ -211,7 +212,8 @@ def load(
 ) -> CrossbarSession:
     """A session of a bundle on a die (None: no faults).
 
-    Every file that the session reads is compared with its digest first. combiner: how replicas are combined, None: as
+    Every file that the session reads is compared with its digest first, and what model.onnx says of its crossbars with
+    the manifest. combiner: how replicas are combined, None: as
     compiled. threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see
     docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
     """
@@ -219,6 +221,8 @@ def load(
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     opened.verify(opened.runtime_files())
+    if wrong := graph_problems(opened, opened.manifest.layers):
+        raise DamagedError(opened, wrong[0], "Compile the model again; `rcompile check` lists all damage.")
     options = session_options or _bundle_options()
     provider = dict(provider_options or {})
     if threads:

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "simd/reads.h"
+
 namespace rcompile {
 
 enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
@@ -41,6 +43,11 @@ struct LayerConfig {
   // What is added to an input code before it is driven.
   int input_offset() const { return input_coding == InputCoding::kOffset ? 1 << (input_bits - 1) : 0; }
   int64_t adc_max() const;
+  Converter converter() const { return {adc_step_levels, adc_max()}; }
+  // Whether the code of a read is its sum and leakage, as far as it goes up.
+  bool counts_levels() const { return adc_step_levels == 1; }
+  // Whether a read without a driven wordline may give another code than 0.
+  bool reads_silence() const { return false; }
   // Digital value that is subtracted after a read whose pulses add up to `population`.
   int64_t DigitalLeak(int64_t population) const;
   double Leak(int64_t population) const;

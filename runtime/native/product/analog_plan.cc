@@ -19,13 +19,13 @@ AnalogMode::AnalogMode(const LayerConfig& config, const Die& die, Vote voted)
       flip(Event(die.code_flip)),
       flip_bit(die.code_flip_bit),
       adc_bits(config.adc_bits),
-      step(config.adc_step_levels),
-      code_max(config.adc_bits == 0 ? 0 : static_cast<int32_t>(config.adc_max())) {
+      converter(config.converter()) {
   lanes = kAnalogLanes;
   needs_digests = has_noise || flip.possible;
   const bool exact = config.adc_step_levels == 1 && !die.has_gain() && !die.has_offset();
   conversion = config.adc_bits == 0 ? Conversion::kNone : exact ? Conversion::kWhole : Conversion::kAny;
-  const bool reads_silence = die.noise > 0 || die.has_offset() || die.code_flip > 0;  // which need not be 0
+  const bool reads_silence =
+      die.noise > 0 || die.has_offset() || die.code_flip > 0 || config.reads_silence();  // which need not be 0
   for (int64_t population = 0; population <= config.active_rows * config.top_pulse(); ++population) {
     const double leaked = config.Leak(population);
     is_read.push_back(population > 0 || reads_silence);

@@ -47,8 +47,7 @@ AnalogRead AnalogReads::ReadOf(const ReadGroup& group, int vector) const noexcep
   read.flip = mode_.flip;
   read.flip_bit = mode_.flip_bit;
   read.adc_bits = mode_.adc_bits;
-  read.step = mode_.step;
-  read.code_max = mode_.code_max;
+  read.converter = mode_.converter;
   read.column = plan_.column.data() + first_lane;
   read.weight = plan_.weight.data() + first_lane;
   read.is_run = AreConsecutive(read.column, kAnalogLanes);

@@ -22,8 +22,7 @@ struct AnalogMode : ReadMode {
   WordRange flip;
   int flip_bit;
   int adc_bits;
-  double step;
-  int32_t code_max;
+  Converter converter;
   // By population:
   std::vector<int32_t> bias;
   std::vector<double> leak;

@@ -64,7 +64,7 @@ Folder::Folder(const Layer& layer, const Die& die, Combiner combiner, const Fold
       reads_differ_(die.reads_differ()),
       analog_reads_(reads_differ_ || cells_.analog() || (is_ideal_ && combiner == Combiner::kMean)),
       on_grid_(cells_.analog() && is_ideal_ && !reads_differ_),
-      can_prove_(config_.adc_step_levels == 1 && !options.force_bit_serial && !reads_differ_ &&
+      can_prove_(config_.counts_levels() && !options.force_bit_serial && !reads_differ_ &&
                  (is_ideal_ || !cells_.analog())),
       folded_(EmptyLayer(config_, die, combiner, options)),
       linear_(layer, kernels_, on_grid_),

@@ -13,14 +13,11 @@ constexpr double kWideAdc = 0.55;
 }  // namespace
 
 WholeMode::WholeMode(const LayerConfig& config, const KernelTable& kernels, Vote voted, bool every_read)
-    : ReadMode(config, voted),
-      is_unsigned(config.input_coding == InputCoding::kOffset),
-      step(config.adc_step_levels),
-      code_max(config.adc_max()) {
+    : ReadMode(config, voted), is_unsigned(config.input_coding == InputCoding::kOffset), converter(config.converter()) {
   const int64_t largest_sum = config.active_rows * config.top_pulse() * config.top_level();
   const bool wide_adc = static_cast<double>(config.adc_max()) >= kWideAdc * static_cast<double>(largest_sum);
   const bool may_skip = wide_adc && !every_read && vote == Vote::kNone;
-  kind = config.adc_step_levels != 1 ? ReadKind::kStepped : may_skip ? ReadKind::kExcess : ReadKind::kClipped;
+  kind = !config.counts_levels() ? ReadKind::kStepped : may_skip ? ReadKind::kExcess : ReadKind::kClipped;
   sign = kind == ReadKind::kExcess ? -1 : 1;
   lane_bytes = kind == ReadKind::kClipped && config.adc_max() <= 255 ? 1 : largest_sum <= 65535 ? 2 : 4;
   const bool is_narrow = config.cell_bits <= 2 && dac_bits == 1;
@@ -42,7 +39,8 @@ void WholeMode::SetTables(const LayerConfig& config) {
     const int64_t clipped_at = config.adc_max() - digital_leak;  // min(sum + leak, max) - leak
     // A negative limit has a part that no unsigned lane can hold.
     const int64_t held = std::clamp<int64_t>(clipped_at, 0, std::numeric_limits<uint32_t>::max());
-    is_read.push_back(kind == ReadKind::kExcess ? population * config.top_level() > clipped_at : population > 0);
+    is_read.push_back(kind == ReadKind::kExcess ? population * config.top_level() > clipped_at
+                                                : population > 0 || config.reads_silence());
     if (kind == ReadKind::kStepped) {
       leak.push_back(config.Leak(population));
     } else {

@@ -57,8 +57,7 @@ bool WholeReads::ReadUnits(const ReadBlock& block, int64_t levels, int64_t first
   read->is_unsigned = mode_.is_unsigned;
   read->limit = mode_.limit.data();
   read->leak = mode_.leak.data();
-  read->step = mode_.step;
-  read->code_max = mode_.code_max;
+  read->converter = mode_.converter;
   bool any = false;
   for (const ReadUnit& unit : block.units) {
     if (!inputs_.Get(unit, first_row, rows, &read->inputs)) continue;

@@ -21,8 +21,7 @@ struct WholeMode : ReadMode {
   ReadKind kind;
   int lane_bytes;
   bool is_unsigned;  // no plane has a negative weight
-  double step;
-  int64_t code_max;
+  Converter converter;
   // By population; one of them:
   std::vector<uint32_t> limit;
   std::vector<double> leak;  // kStepped

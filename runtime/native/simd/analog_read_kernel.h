@@ -123,7 +123,7 @@ void AddNoise(const AnalogRead& read, const DrivenPlanes& driven, WordKey key, c
 
 // codes = min(max((sum + bias + noise) >> 10, 0), max)
 void ConvertWhole(const AnalogRead& read, const DrivenPlanes& driven, const int32_t* noise, int32_t* sums) {
-  const Ints most = Ints{} + read.code_max;
+  const Ints most = Ints{} + static_cast<int32_t>(read.converter.code_max);
   for (int i = 0; i < driven.count; ++i) {
     const int32_t bias = read.bias[driven.population[i]];
     for (int at = i * kAnalogLanes; at < (i + 1) * kAnalogLanes; at += kWordLanes) {
@@ -137,8 +137,8 @@ void ConvertWhole(const AnalogRead& read, const DrivenPlanes& driven, const int3
 }
 
 void ConvertAny(const AnalogRead& read, const DrivenPlanes& driven, int replica, const int32_t* noise, int32_t* sums) {
-  const Doubles most = Doubles{} + static_cast<double>(read.code_max);
-  const double step = read.step;
+  const Doubles most = Doubles{} + static_cast<double>(read.converter.code_max);
+  const double step = read.converter.step;
   for (int i = 0; i < driven.count; ++i) {
     const double leak = read.leak[driven.population[i]];
     for (int lane = 0; lane < kAnalogLanes; lane += kDoubleLanes) {

@@ -30,6 +30,12 @@ enum class Conversion {
   kNone,   // an ideal converter: the current without its leakage, in units of the grid
 };
 
+// An ADC; the kernels make codes of currents in levels.
+struct Converter {
+  double step;
+  int64_t code_max;
+};
+
 // What a read contributes to the sum over planes, times the plane's weight.
 enum class ReadKind {
   kClipped,  // min(sum, limit)
@@ -66,8 +72,7 @@ struct WholeRead {
   // By population:
   const uint32_t* limit;  // not for kStepped
   const double* leak;     // kStepped only
-  double step;
-  int64_t code_max;
+  Converter converter;
   int64_t* codes;  // [row][lane], added to, times codes_weight; lane i is at LanePosition(i) in `levels`
   int64_t codes_stride;
   int64_t codes_weight;
@@ -123,8 +128,7 @@ struct AnalogRead {
   WordRange flip;  // of codes
   int flip_bit;    // -1: any
   int adc_bits;
-  double step;
-  int32_t code_max;
+  Converter converter;
   // By lane: where its codes are added, [row][kPanelWidth], times the weight; 0: no bitline in the lane.
   const uint8_t* column;
   const int32_t* weight;

@@ -38,13 +38,14 @@ void AddMean(const WholeRead& read, const Vector<T>* sums, int population, int p
 
 template <class T>
 void AddMean(const WholeRead& read, const Vector<T>* sums, int population, int plane, SteppedCodes<T>* codes) {
-  const double leak = read.leak[population], step = read.step;
-  const int64_t code_max = read.code_max, weight = read.inputs.plane_weight[plane];
+  const double leak = read.leak[population];
+  const Converter converter = read.converter;
+  const int64_t weight = read.inputs.plane_weight[plane];
   int64_t total[kLanesOf<T>] = {};
   for (int r = 0; r < read.replicas; ++r) {
     T lanes[kLanesOf<T>];
     std::memcpy(lanes, sums + r, sizeof lanes);
-    for (int i = 0; i < kLanesOf<T>; ++i) total[i] += SteppedCodes<T>::CodeOf(lanes[i], leak, step, code_max);
+    for (int i = 0; i < kLanesOf<T>; ++i) total[i] += SteppedCodes<T>::CodeOf(lanes[i], leak, converter);
   }
   for (int i = 0; i < kLanesOf<T>; ++i) {
     codes->CodeAt(i) += weight * static_cast<int64_t>(Mean(static_cast<double>(total[i]), read.replicas));

@@ -157,18 +157,19 @@ struct SteppedCodes {
   int64_t code[2 * kHalf] = {};
 
   // Not negative, so that truncation is floor.
-  static int64_t CodeOf(T sum, double leak, double step, int64_t code_max) {
-    const int64_t raw = static_cast<int64_t>((static_cast<double>(sum) + leak) / step + 0.5);
-    return raw < code_max ? raw : code_max;
+  static int64_t CodeOf(T sum, double leak, const Converter& converter) {
+    const int64_t raw = static_cast<int64_t>((static_cast<double>(sum) + leak) / converter.step + 0.5);
+    return raw < converter.code_max ? raw : converter.code_max;
   }
   int64_t& CodeAt(int lane) { return code[lane % 2 * kHalf + lane / 2]; }
 
   void Add(const WholeRead& read, const Vector<T>& sum, int population, int plane) {
-    const double leak = read.leak[population], step = read.step;
-    const int64_t code_max = read.code_max, weight = read.inputs.plane_weight[plane];
+    const double leak = read.leak[population];
+    const Converter converter = read.converter;
+    const int64_t weight = read.inputs.plane_weight[plane];
     T sums[2 * kHalf];
     std::memcpy(sums, &sum, sizeof sums);
-    for (int i = 0; i < 2 * kHalf; ++i) CodeAt(i) += weight * CodeOf(sums[i], leak, step, code_max);
+    for (int i = 0; i < 2 * kHalf; ++i) CodeAt(i) += weight * CodeOf(sums[i], leak, converter);
   }
   void Store(const WholeRead& read, int64_t* codes) const {
     for (int i = 0; i < 2 * kHalf; ++i) codes[i] += read.codes_weight * code[i];

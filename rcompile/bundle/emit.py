@@ -13,13 +13,13 @@ import onnx_ir as ir
 from safetensors.numpy import save
 
 from rcompile.bundle.host_graph import MappedLayer, NodeFormat, rewrite_host
+from rcompile.bundle.ledger import allocation_entries, held_copies, ledger_row
 from rcompile.bundle.manifest import (
     MANIFEST,
     MODEL,
     AllocationEntry,
     FileEntry,
     LayerEntry,
-    LedgerRow,
     Manifest,
     NodeEntry,
     ProtectionEntry,
@@ -34,7 +34,6 @@ from rcompile.errors import BadInputError
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import F32
 from rcompile.layout.packing import pack
-from rcompile.layout.place import plain_crossbars
 from rcompile.layout.steps import Encoded, LayerSummary, summarize
 from rcompile.onnx_in.linears import Linear, Unmapped
 from rcompile.onnx_in.read import external_files, opset_version
@@ -82,13 +81,15 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
     """Write every file of a bundle, the layers one at a time as they come, the manifest last. `graph` is spent
     afterwards.
     """
-    mapped, ledger, summaries = [], [], []
+    mapped, ledger, summaries, allocations = [], [], [], {}
     first_tile = 0
     for encoded in layers:
         mapped.append(_write_layer(folder, encoded, job.stored_bits, first_tile, findings.input_scales))
-        ledger.append(_ledger_row(encoded, job.target))
+        linear, lines, placement = encoded.planned.linear, encoded.planned.lines, encoded.tiles.placement
+        ledger.append(ledger_row(linear.name, (linear.inputs, linear.outputs), lines, placement, job.target))
+        allocations[linear.name] = allocation_entries(held_copies(placement))
         summaries.append(summarize(encoded))
-        first_tile += encoded.tiles.placement.tiles
+        first_tile += placement.tiles
     opset = opset_version(graph)
     stored = _copy_source(job.source, graph, folder) if job.options.keep_source else None
     tokenizer = _copy_tokenizer(job.source, folder)
@@ -106,7 +107,7 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
         calibration_sha256=job.calibration_sha256,
         combiner=findings.protection.combiner,
         stored_bits=job.stored_bits,
-        protection=_protection_entry(findings.protection),
+        protection=_protection_entry(findings.protection, allocations),
         ledger=tuple(ledger),
         layers=tuple(layer.entry for layer in mapped),
         unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in findings.unmapped),
@@ -158,21 +159,6 @@ def _distinct_biases(linear: Linear) -> tuple[dict[str, F32], list[str]]:
     return biases, names
 
 
-def _ledger_row(encoded: Encoded, target: Target) -> LedgerRow:
-    linear, lines, placement = encoded.planned.linear, encoded.planned.lines, encoded.tiles.placement
-    width = target.bitlines_per_output
-    return LedgerRow(
-        layer=linear.name,
-        crossbars_dense=plain_crossbars(linear.inputs, linear.outputs, target),
-        crossbars_pruned=plain_crossbars(len(lines.inputs), len(lines.outputs), target),
-        crossbars=placement.tiles,
-        cells_dense=linear.inputs * linear.outputs * width,
-        cells_pruned=len(lines.inputs) * len(lines.outputs) * width,
-        cells_used=placement.cells_used,
-        cells=placement.tiles * target.crossbar.rows * target.crossbar.cols,
-    )
-
-
 def _copy_source(source: Path, model: ir.Model, bundle: Path) -> str:
     """Copy the source model and its external data into source/; the path of the copy inside the bundle."""
     folder = (bundle / "source").resolve()
@@ -205,14 +191,11 @@ def _digests(folder: Path) -> dict[str, FileEntry]:
     }
 
 
-def _protection_entry(protected: Protection) -> ProtectionEntry | None:
+def _protection_entry(
+    protected: Protection, allocations: dict[str, tuple[AllocationEntry, ...]]
+) -> ProtectionEntry | None:
     if not protected.replicas:
         return None
-    allocations: dict[str, tuple[AllocationEntry, ...]] = {}
-    for name, replicas in protected.replicas.items():
-        copies, outputs = np.unique(replicas, axis=0, return_counts=True)
-        pairs = zip(copies.tolist(), outputs.tolist(), strict=True)
-        allocations[name] = tuple(AllocationEntry(copies=tuple(c), outputs=n) for c, n in pairs)
     return ProtectionEntry(
         sa0=protected.sa0, sa1=protected.sa1, predicted_error=protected.predicted_error, allocations=allocations
     )

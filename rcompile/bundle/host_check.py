@@ -133,10 +133,9 @@ def _external(tensor: Any) -> tuple[str, TensorSpan] | None:
 
 def _size_problems(manifest: Manifest, entry: LayerEntry) -> list[str]:
     """Dies and reports count on these sizes; the provider holds the other arrays against them."""
-    rows, cols = manifest.target.crossbar.rows, manifest.target.crossbar.cols
     sizes = {
-        "levels": (entry.tiles, rows, -(-cols * manifest.stored_bits // 8)),
-        "bitline_output": (entry.tiles, cols),
+        "levels": manifest.stored_levels(entry),
+        "bitline_output": (entry.tiles, manifest.target.crossbar.cols),
     }
     return [
         f"{name} of layer '{entry.name}' is {list(entry.tensors[name].shape)}, {entry.tiles} tiles on '{manifest.target.name}' take {list(shape)}"

@@ -210,6 +210,11 @@ class Manifest(_Part):
                 return entry
         raise BadInputError(f"the bundle has no layer '{name}'. Layers: {', '.join(e.name for e in self.layers)}.")
 
+    def stored_levels(self, entry: LayerEntry) -> tuple[int, int, int]:
+        """Shape of a layer's `levels` as its file must hold them."""
+        array = self.target.crossbar
+        return entry.tiles, array.rows, -(-array.cols * self.stored_bits // 8)
+
     def text(self) -> str:
         """The bytes of manifest.json as text."""
         return canonical_json(self.model_dump(mode="json"))

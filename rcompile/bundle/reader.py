@@ -127,6 +127,13 @@ class Bundle:
                 )
         return spans
 
+    def cell_shape(self, entry: LayerEntry) -> tuple[int, int, int]:
+        """Tiles, rows and cols of a layer, as many cells as its file does hold. Raises BadInputError."""
+        held, wanted = self.spans(entry)["levels"].shape, self.manifest.stored_levels(entry)
+        if held != wanted:
+            raise DamagedError(self, f"levels of '{entry.file}' are {list(held)}, the manifest's sizes {list(wanted)}")
+        return entry.tiles, self.manifest.target.crossbar.rows, self.manifest.target.crossbar.cols
+
     @cached_property
     def _crossbars(self) -> dict[str, I32]:
         """The crossbars of every layer, as far as its file can be read: what is wrong with it is said when it is

@@ -4,11 +4,12 @@ free.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rcompile.layout.normal_form import I32
+from rcompile.layout.normal_form import I32, BlockCodes
 from rcompile.layout.quantize import QuantizedLinear
 
 
@@ -18,6 +19,14 @@ class UsedLines:
 
     inputs: I32
     outputs: I32
+
+
+def used_lines(blocks: Sequence[BlockCodes]) -> UsedLines:
+    """As `compact`, of codes that were decoded."""
+    none = [np.empty(0, np.int32)]
+    inputs = np.unique(np.concatenate(none + [b.inputs[b.codes.any(axis=1)] for b in blocks]))
+    outputs = np.unique(np.concatenate(none + [b.outputs[b.codes.any(axis=0)] for b in blocks]))
+    return UsedLines(inputs, outputs) if len(inputs) else UsedLines(np.zeros(1, np.int32), np.zeros(1, np.int32))
 
 
 def compact(linear: QuantizedLinear) -> UsedLines:

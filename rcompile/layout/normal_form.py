@@ -107,23 +107,47 @@ def digit_levels(codes: I8, levels_of_code: U8) -> U8:
     return np.frombuffer(stored, np.uint8).reshape(codes.shape)
 
 
-def decode(tiles: Tiles, target: Target, inputs: int, outputs: int) -> I32:
-    """The weight codes that programmed levels encode: i32 [inputs, outputs]; 0 where nothing is placed.
+@dataclass(frozen=True, eq=False)
+class BlockCodes:
+    """The weight codes that one row block holds: i32 [inputs, outputs], of the inputs that drive it and the outputs
+    that have bitlines in it.
+    """
+
+    inputs: I32
+    outputs: I32
+    codes: I32
+
+
+def decode_blocks(tiles: Tiles, target: Target) -> Iterator[BlockCodes]:
+    """The weight codes that programmed levels encode, row block by row block: never more numbers than cells.
 
     Reads originals only (replica 0), as a fault-free die would compute them.
     """
-    codes = np.zeros((inputs, outputs), np.int32)
     place = tiles.placement
     last = len(place.encoding.digits) - 1
-    for t in range(place.tiles):
-        driven = np.flatnonzero(place.wordline_input[t] >= 0)
-        features = place.wordline_input[t, driven]
-        for i, digit in enumerate(place.encoding.digits):
-            held = (place.bitline_digit[t] == i) & (place.bitline_output[t] >= 0) & (place.bitline_replica[t] == 0)
-            used = np.flatnonzero(held)
-            stored = tiles.levels[t][np.ix_(driven, used)].astype(np.int32)
-            weights = digit * np.where(tiles.bitline_inverted[t, used] == 1, target.top_level - stored, stored)
-            if i == last:
-                weights -= place.encoding.offset
-            codes[np.ix_(features, place.bitline_output[t, used])] += weights
+    blocks: dict[bytes, list[int]] = {}
+    for t, row in enumerate(place.wordline_input):
+        blocks.setdefault(row.tobytes(), []).append(t)
+    for members in blocks.values():
+        driven = np.flatnonzero(place.wordline_input[members[0]] >= 0)
+        outputs = np.unique(place.bitline_output[members])
+        outputs = outputs[outputs >= 0]
+        codes = np.zeros((len(driven), len(outputs)), np.int32)
+        for t in members:
+            for i, digit in enumerate(place.encoding.digits):
+                held = (place.bitline_digit[t] == i) & (place.bitline_output[t] >= 0) & (place.bitline_replica[t] == 0)
+                used = np.flatnonzero(held)
+                stored = tiles.levels[t][np.ix_(driven, used)].astype(np.int32)
+                weights = digit * np.where(tiles.bitline_inverted[t, used] == 1, target.top_level - stored, stored)
+                if i == last:
+                    weights -= place.encoding.offset
+                codes[:, np.searchsorted(outputs, place.bitline_output[t, used])] += weights
+        yield BlockCodes(place.wordline_input[members[0], driven], outputs, codes)
+
+
+def decode(tiles: Tiles, target: Target, inputs: int, outputs: int) -> I32:
+    """The weight codes that programmed levels encode: i32 [inputs, outputs]; 0 where nothing is placed."""
+    codes = np.zeros((inputs, outputs), np.int32)
+    for block in decode_blocks(tiles, target):
+        codes[np.ix_(block.inputs, block.outputs)] = block.codes
     return codes

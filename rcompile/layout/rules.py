@@ -188,7 +188,7 @@ def unused_cell(form: Form) -> str:
     for t, levels in enumerate(form.tiles.levels):
         rows, cols = place.wordline_input[t] < 0, place.bitline_output[t] < 0
         if levels[rows].any() or levels[:, cols].any():
-            row, col = np.argwhere((levels > 0) & (rows[:, None] | cols))[0].tolist()
+            row, col = np.argwhere((levels > 0) & (rows[:, None] | cols))[0]
             return f"levels[{t}, {row}, {col}] is {levels[row, col]}"
     return ""
 
@@ -230,7 +230,7 @@ def _outside(name: str, array: npt.NDArray[Any], low: int, high: int) -> str:
 def _first(name: str, array: npt.NDArray[Any], wrong: npt.NDArray[np.bool_]) -> str:
     if not wrong.any():
         return ""
-    at = np.argwhere(wrong)[0].tolist()
+    at = [int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape)]
     return f"{name}{at} is {array[tuple(at)]}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from rcompile.errors import UnsupportedError, UsageError
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines
-from rcompile.layout.normal_form import I8, U8, digit_levels
+from rcompile.layout.normal_form import F32, I8, U8, digit_levels
 from rcompile.layout.place import plain_crossbars
 from rcompile.layout.quantize import QuantizedLinear
 from rcompile.options import CompileOptions
@@ -54,14 +54,21 @@ SCHEMES: dict[Scheme, Allocator] = {"paper": published, "auto": allocate}
 def survey(linear: QuantizedLinear, used: UsedLines, target: Target) -> Survey:
     """Take down what `protect` needs, so that the codes can be let go."""
     codes = linear.codes[np.ix_(used.inputs, used.outputs)]
-    scale = np.zeros(linear.codes.shape[1], np.float32)
-    scale[used.outputs] = linear.weight_scale[used.outputs]
+    return survey_codes(linear.name, linear.codes.shape, used, codes, linear.weight_scale, target)
+
+
+def survey_codes(
+    name: str, shape: tuple[int, ...], used: UsedLines, codes: I8, weight_scale: F32, target: Target
+) -> Survey:
+    """As `survey`, of the codes of the used lines alone. shape: inputs and outputs of the layer."""
+    inputs, outputs = shape
+    scale = np.zeros(outputs, np.float32)
+    scale[used.outputs] = weight_scale[used.outputs]
     energy = float((codes.astype(np.float64) ** 2).sum(axis=0) @ scale[used.outputs].astype(np.float64) ** 2)
-    inputs, outputs = linear.codes.shape
     shares = _level_shares(codes, target)
     if not energy:  # a layer of zeros: nothing to protect
-        return Survey(linear.name, inputs, outputs, used, np.zeros_like(scale), 1.0, shares)
-    return Survey(linear.name, inputs, outputs, used, scale, energy, shares)
+        return Survey(name, inputs, outputs, used, np.zeros_like(scale), 1.0, shares)
+    return Survey(name, inputs, outputs, used, scale, energy, shares)
 
 
 def _level_shares(codes: I8, target: Target) -> F64:

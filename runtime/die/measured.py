@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import safetensors
 
 from rcompile.bundle.reader import Bundle
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import BadInputError, RcompileError, UsageError
 from rcompile.hardware.effects.table import Effects
 from rcompile.hardware.physics import Physics
 from rcompile.hardware.target import Target
@@ -20,6 +24,8 @@ from runtime.die.faults import Fault
 
 # Of these a measured die knows better.
 STUCK_BY_MAP = ("endurance", "clusters", "lines", "stuck_between")
+
+Header = tuple[object, tuple[int, ...]]  # dtype and shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,32 +73,59 @@ def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, s
     Raises BadInputError for an unknown layer, a wrong shape or another value.
     """
     path = Path(path)
+    maps: dict[str, U8] = {}
+    top = bundle.manifest.target.top_level
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as stored:
-                maps = {k: stored[k] for k in stored.files}
-        else:
-            from safetensors.numpy import load_file
-
-            maps = load_file(path)
+        arrays = _npz(path) if path.suffix == ".npz" else _safetensors(path)
+        for name, header, read in arrays:
+            _check_header(path, name, header, bundle)
+            maps[name] = read()
+    except RcompileError:
+        raise
     except Exception as error:  # safetensors, zipfile and numpy each raise their own
         raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
-    array, top = bundle.manifest.target.crossbar, bundle.manifest.target.top_level
     for name, faults in maps.items():
-        entry = bundle.manifest.layer(name)
-        shape = (entry.tiles, array.rows, array.cols)
-        if faults.shape != shape or faults.dtype != np.uint8:
-            raise BadInputError(
-                f"fault map '{path}': layer '{name}' is {faults.dtype} {list(faults.shape)}, the bundle needs uint8 {list(shape)}."
-            )
         known = (faults <= Fault.SA1) | ((faults >= Fault.STUCK_AT) & (faults <= Fault.STUCK_AT + top))
-        if (wrong := np.argwhere(~known)).size:
-            at = wrong[0].tolist()
+        if not known.all():
+            at = [int(i) for i in np.unravel_index(known.argmin(), known.shape)]
             raise BadInputError(
                 f"fault map '{path}': layer '{name}' holds {faults[tuple(at)]} at {at}; 0 is good, 1 SA0, 2 SA1, "
                 f"{Fault.STUCK_AT} .. {Fault.STUCK_AT + top} stuck at level 0 .. {top}."
             )
     return MeasuredDie(maps, seed, effects or NO_EFFECTS)
+
+
+def _check_header(path: Path, name: str, header: Header, bundle: Bundle) -> None:
+    """Before the array is read: a small file may unpack to any size."""
+    wanted = (np.dtype(np.uint8), bundle.cell_shape(bundle.manifest.layer(name)))
+    if header != wanted:
+        raise BadInputError(
+            f"fault map '{path}': layer '{name}' is {header[0]} {list(header[1])}, the bundle needs uint8 {list(wanted[1])}."
+        )
+
+
+def _npz(path: Path) -> Iterator[tuple[str, Header, Callable[[], U8]]]:
+    """The arrays of an .npz file: name, header, and what reads it."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+    def read(member: str) -> U8:
+        with archive.open(member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
+            yield member.removesuffix(".npy"), (dtype, shape), partial(read, member)
+
+
+def _safetensors(path: Path) -> Iterator[tuple[str, Header, Callable[[], U8]]]:
+    """The arrays of a safetensors file: name, header, and what reads it."""
+    with safetensors.safe_open(path, framework="np") as stored:
+        for name in stored.keys():  # noqa: SIM118 -- it is no dict
+            held = stored.get_slice(name)
+            dtype = np.dtype(np.uint8) if held.get_dtype() == "U8" else held.get_dtype()
+            yield name, (dtype, tuple(held.get_shape())), partial(stored.get_tensor, name)
 
 
 def fault_bits(top_level: int) -> int:

@@ -51,7 +51,9 @@ def flipped_numbers(bundle: Bundle, errors: NumberErrors) -> dict[str, Numbers]:
     changed: dict[str, Numbers] = {}
     for tensor, rate in _exposed(model, errors):
         if rate and isinstance(tensor, ir.ExternalTensor):
-            changed[str(tensor.name)] = flipped(tensor.numpy(), str(tensor.name), rate, errors)
+            name = str(tensor.name)
+            numbers = flipped(tensor.numpy(), name, rate, errors)
+            changed[name] = saturated(numbers) if name.startswith(OWN_PREFIX) else numbers
     if errors.embedding_rate and all(name.startswith(OWN_PREFIX) for name in changed):
         raise UsageError(
             f"effects.soft_errors.embedding_rate: bundle '{bundle.folder}' has no embedding table of a KiB or more, which a Gather reads."
@@ -87,3 +89,9 @@ def flipped(numbers: Numbers, name: str, rate: float, errors: NumberErrors) -> N
     flips = bit_flips(key, np.arange(numbers.size), rate, -1 if errors.bit is None else errors.bit, bits)
     words = np.ascontiguousarray(numbers).view(f"u{numbers.itemsize}").reshape(-1)
     return (words ^ flips.astype(words.dtype)).view(numbers.dtype).reshape(numbers.shape)
+
+
+def saturated(biases: Numbers) -> Numbers:
+    """Float32 biases as an adder that saturates takes them: NaN and Inf are the largest finite number of their sign."""
+    largest = np.copysign(np.finfo(np.float32).max, biases.astype(np.float32))
+    return np.where(np.isfinite(biases), biases, largest)

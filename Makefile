@@ -6,7 +6,7 @@ OLDEST := build/venv-oldest
 OLDEST_ONNXRUNTIME := 1.26.0
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-train lint sanitize clang bench effects results figures docs clean
+.PHONY: demo test test-train lint sanitize fuzz crash clang bench effects results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -27,6 +27,12 @@ $(VENV)/torch: $(VENV)/installed
 
 test-train: $(VENV)/torch  ## the tests of training and export, which need torch
 	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py tests/test_benchmarks_train.py
+
+COUNT ?= 10000
+SEED ?= 1
+fuzz: $(VENV)/installed  ## COUNT changed files of each kind, from SEED: each must be taken or refused
+	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
+	$(VENV)/bin/python tests/fuzz/run.py --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"

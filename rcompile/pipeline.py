@@ -23,6 +23,7 @@ from rcompile.layout.quantize import quantize
 from rcompile.layout.rules import broken_rules
 from rcompile.layout.steps import Encoded, LayerSummary, Planned, plan, program, summarize
 from rcompile.onnx_in.calibrate import calibrate, input_scale_mode, samples_digest
+from rcompile.onnx_in.guard import guarded
 from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
 from rcompile.onnx_in.read import read_model
 from rcompile.options import UNCHANGED, CompileOptions
@@ -68,7 +69,7 @@ def compile_model(
     """
     job = _job(model, target, options, samples)
     bundle = Path(out) if out is not None else Path(f"{job.source.stem}.bundle")
-    with claimed(bundle, force):
+    with claimed(bundle, force), guarded(job.source):
         graph = read_model(job.source)
         found = _find(graph, options.keep_on_host)
         protected = _protect(found.linears, job, progress)
@@ -92,11 +93,16 @@ def rehearse(
 ) -> Compiled:
     """Run the stages of `compile_model` up to one before emit; write nothing."""
     job = _job(model, target, options, samples)
+    with guarded(job.source):
+        return _rehearse(job, stop_after, progress)
+
+
+def _rehearse(job: Job, stop_after: Stage, progress: Progress) -> Compiled:
     depth = STAGES.index(stop_after)
     graph = read_model(job.source)
     if stop_after == "read":
         return Compiled(job.target, stop_after, (), ())
-    found = _find(graph, options.keep_on_host)
+    found = _find(graph, job.options.keep_on_host)
     protected = _protect(found.linears, job, progress) if depth >= STAGES.index("protect") else UNPROTECTED
     steps: Iterator[Linear | Planned | Encoded] = iter(found.linears)
     if depth >= STAGES.index("quantize"):

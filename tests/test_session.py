@@ -17,6 +17,7 @@ from rcompile import compile_model
 from rcompile.bundle.check import check
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.hardware.effects.table import Effects, SoftErrors
 from runtime.ort.library import PROVIDER
 from runtime.ort.session import quiet_options
 
@@ -173,6 +174,24 @@ def test_external_data_inside_a_branch(tmp_path: Path) -> None:
     compile_model(path, "reram128x128", tmp_path / "bundle")
     (y,) = runtime.load(tmp_path / "bundle").run(None, {"x": np.ones((1, 40), np.float32)})
     np.testing.assert_allclose(y[0], 40 + np.arange(24), rtol=1e-5)
+
+
+def test_session_options_are_the_callers(bundle: Path, tmp_path: Path) -> None:
+    """Two sessions of one object: it stays as it is, and nothing of the first is in the second."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    soft = runtime.Die(1, effects=Effects(soft_errors=SoftErrors(embedding_rate=0.5)))
+    wrong = runtime.load(bundle, soft, session_options=options, threads=2)
+    clean = runtime.load(bundle, session_options=options)
+    for session in (wrong, clean):
+        assert session.get_provider_graph_assignment_info()
+    assert not options.has_providers()
+    assert options.intra_op_num_threads == 1
+    expected = runtime.load(bundle).run(None, FEEDS)[0]
+    np.testing.assert_array_equal(clean.run(None, FEEDS)[0], expected)
+    assert not np.array_equal(wrong.run(None, FEEDS)[0], expected)
+    assert clean.report() == runtime.load(bundle).report()
 
 
 def test_dimensions_without_names(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from small_models import save_model
 
 import runtime
 from rcompile import compile_model
@@ -15,7 +16,7 @@ from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
 from rcompile.hardware.effects.table import Effects, SoftErrors
 from rcompile.onnx_in.read import OWN_PREFIX
-from runtime.ort.soft_errors import NumberErrors, flipped, flipped_numbers, number_errors
+from runtime.ort.soft_errors import NumberErrors, flipped, flipped_numbers, number_errors, saturated
 
 FEEDS = {"input_ids": np.arange(24).reshape(2, 12), "attention_mask": np.ones((2, 12), np.int64)}
 
@@ -80,3 +81,25 @@ def test_a_live_session_keeps_its_numbers(bundle: Bundle) -> None:
 def test_a_bit_that_numbers_have_not_is_refused(bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="number_bit is 16, but"):
         flipped(np.zeros(8, np.float16), "table", 0.5, NumberErrors(0, 0.5, 0, 16))
+
+
+def test_a_bias_that_is_no_number_saturates() -> None:
+    largest = np.finfo(np.float32).max
+    biases = np.array([np.nan, -np.nan, np.inf, -np.inf, 1.5, -0.0, largest, np.float32(1e-45)], np.float32)
+    found = saturated(biases)
+    expected = np.array([largest, -largest, largest, -largest, *biases[4:]], np.float32)
+    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+def test_a_die_with_wrong_exponents_loads_and_runs(tmp_path: Path) -> None:
+    """Bit 30 of a bias between 1 and 2 is Inf, or NaN."""
+    constants = {"w": np.eye(32, 64, dtype=np.float32), "b": np.linspace(1, 1.9, 64, dtype=np.float32)}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["y"])]
+    shapes = ({"x": (TensorProto.FLOAT, ["n", 32])}, {"y": (TensorProto.FLOAT, ["n", 64])})
+    compile_model(save_model(tmp_path / "m.onnx", nodes, constants, *shapes), "ideal128x128", tmp_path / "b")
+    x = np.zeros((1, 32), np.float32)
+    for seed in range(8):
+        (y,) = runtime.load(tmp_path / "b", die(seed, bias_rate=0.5, number_bit=30)).run(None, {"x": x})
+        flipped_ones = y[0] == np.finfo(np.float32).max
+        assert 16 < flipped_ones.sum() < 48
+        np.testing.assert_array_equal(y[0][~flipped_ones], constants["b"][~flipped_ones])

@@ -243,6 +243,12 @@ def _dequantize(node: ir.Node) -> Quantized:
     assert codes is not None and scale is not None
     scale = np.atleast_1d(scale).astype(np.float32).reshape(-1)
     axis = (node.attributes["axis"].as_int() if "axis" in node.attributes else 1) % max(codes.ndim, 1)
+    for name, given_one in (("scale", scale), ("zero point", zero)):
+        if given_one is not None and given_one.size not in (1, *codes.shape[axis : axis + 1]):
+            raise BadInputError(
+                f"node '{node.name}': the {name} has {given_one.size} values for codes {list(codes.shape)} "
+                f"along axis {axis}. The model is broken; export a sound one."
+            )
     if zero is not None and np.any(zero):
         shape = [-1 if i == axis else 1 for i in range(codes.ndim)] if zero.size > 1 else [1]
         codes = codes.astype(np.int32) - zero.astype(np.int32).reshape(shape)

@@ -15,6 +15,7 @@ from onnx_ir.passes.common import (
     LiftConstantsToInitializersPass,
     NameFixPass,
     RemoveUnusedNodesPass,
+    TopologicalSortPass,
 )
 
 from rcompile.errors import BadInputError, UnsupportedError
@@ -22,9 +23,11 @@ from rcompile.onnx_in.storage import check_storage
 
 OLDEST_OPSET = 11
 OWN_PREFIX = "rcompile/"  # of the initializers that the host graph gets
-# Functions are inlined, constants are initializers, what no output needs is gone, every node has a name of its own.
+# Functions are inlined, nothing is made from itself, constants are initializers, what no output needs is gone, every
+# node has a name of its own.
 TIDY = (
     InlinePass(),
+    TopologicalSortPass(),
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
     RemoveUnusedNodesPass(),
     NameFixPass(),

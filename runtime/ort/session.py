@@ -11,6 +11,8 @@ from typing import Any, get_args
 
 import numpy as np
 import onnxruntime as ort
+from onnx import GraphProto, ModelProto, OperatorSetIdProto
+from onnxruntime.capi.onnxruntime_pybind11_state import InferenceSession
 
 from rcompile.bundle.host_check import graph_problems
 from rcompile.bundle.host_graph import HOST_DATA
@@ -24,6 +26,9 @@ from runtime.ort.soft_errors import NumberErrors, flipped_numbers, number_errors
 
 _tokens = itertools.count(1)
 MAX_THREADS = 1024
+NO_MODEL = ModelProto(
+    ir_version=8, graph=GraphProto(), opset_import=[OperatorSetIdProto(version=17)]
+).SerializeToString()
 DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -192,6 +197,15 @@ def quiet_options(threads: int = 0) -> ort.SessionOptions:
     return options
 
 
+def _copied(options: ort.SessionOptions) -> ort.SessionOptions:
+    """Options that can change while the caller's do not: what is added to them stays, and a second session of the same
+    would fail, or compute with the first one's numbers.
+
+    onnxruntime copies options only into a session, which gives its own back, less providers and custom operators.
+    """
+    return InferenceSession(options, NO_MODEL, False, False).session_options
+
+
 def _bundle_options() -> ort.SessionOptions:
     """Options of a bundle's session where the caller gives none."""
     options = quiet_options()
@@ -213,9 +227,9 @@ def load(
     """A session of a bundle on a die (None: no faults).
 
     Every file that the session reads is compared with its digest first, and what model.onnx says of its crossbars with
-    the manifest. combiner: how replicas are combined, None: as
-    compiled. threads: of ONNX Runtime and for changing dies; 0: as many as there are cores. provider_options: see
-    docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
+    the manifest. combiner: how replicas are combined, None: as compiled. threads: of ONNX Runtime and for changing
+    dies; 0: as many as there are cores. session_options stay as they are; their providers and custom operators are left
+    out. provider_options: see docs/runtime.md. Raises RcompileError for a bundle that is damaged or not understood.
     """
     if not 0 <= threads <= MAX_THREADS:
         raise UsageError(f"threads is {threads}; give 0 for all cores, or a number up to {MAX_THREADS}.")
@@ -223,7 +237,7 @@ def load(
     opened.verify(opened.runtime_files())
     if wrong := graph_problems(opened, opened.manifest.layers):
         raise DamagedError(opened, wrong[0], "Compile the model again; `rcompile check` lists all damage.")
-    options = session_options or _bundle_options()
+    options = _copied(session_options) if session_options else _bundle_options()
     provider = dict(provider_options or {})
     if threads:
         options.intra_op_num_threads = threads

@@ -16,6 +16,7 @@ from rcompile.bundle.host_graph import DOMAIN, OP_TYPE
 from rcompile.bundle.manifest import MODEL
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
+from rcompile.onnx_in.guard import guarded
 from rcompile.onnx_in.read import OWN_PREFIX, load_checked
 from runtime.die.any_die import AnyDie
 from runtime.die.flips import bit_flips
@@ -47,16 +48,22 @@ def flipped_numbers(bundle: Bundle, errors: NumberErrors) -> dict[str, Numbers]:
 
     Raises UsageError for a bit that a number has not, and where there is no table to flip.
     """
-    model = load_checked(bundle.path(MODEL))
-    changed: dict[str, Numbers] = {}
-    for tensor, rate in _exposed(model, errors):
-        if rate and isinstance(tensor, ir.ExternalTensor):
-            changed[str(tensor.name)] = flipped(tensor.numpy(), str(tensor.name), rate, errors)
+    path = bundle.path(MODEL)
+    with guarded(path):
+        changed = dict(_flips(load_checked(path), errors))
     if errors.embedding_rate and all(name.startswith(OWN_PREFIX) for name in changed):
         raise UsageError(
             f"effects.soft_errors.embedding_rate: bundle '{bundle.folder}' has no embedding table of a KiB or more, which a Gather reads."
         )
     return changed
+
+
+def _flips(model: ir.Model, errors: NumberErrors) -> Iterator[tuple[str, Numbers]]:
+    for tensor, rate in _exposed(model, errors):
+        if rate and isinstance(tensor, ir.ExternalTensor):
+            name = str(tensor.name)
+            numbers = flipped(tensor.numpy(), name, rate, errors)
+            yield name, saturated(numbers) if name.startswith(OWN_PREFIX) else numbers
 
 
 def _exposed(model: ir.Model, errors: NumberErrors) -> Iterator[tuple[ir.TensorProtocol, float]]:
@@ -87,3 +94,9 @@ def flipped(numbers: Numbers, name: str, rate: float, errors: NumberErrors) -> N
     flips = bit_flips(key, np.arange(numbers.size), rate, -1 if errors.bit is None else errors.bit, bits)
     words = np.ascontiguousarray(numbers).view(f"u{numbers.itemsize}").reshape(-1)
     return (words ^ flips.astype(words.dtype)).view(numbers.dtype).reshape(numbers.shape)
+
+
+def saturated(biases: Numbers) -> Numbers:
+    """Float32 biases as an adder that saturates takes them: NaN and Inf are the largest finite number of their sign."""
+    largest = np.copysign(np.finfo(np.float32).max, biases.astype(np.float32))
+    return np.where(np.isfinite(biases), biases, largest)

@@ -1,0 +1,207 @@
+"""Changed bundles, whose digests are mended so that what reads a file sees the change; and changed fault maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from messages import INTEGERS, TEXTS, change, flip
+from safetensors.numpy import save
+from small_models import changed_target, tiny_classifier
+
+import runtime
+from rcompile import CompileOptions, compile_model
+from rcompile.bundle.check import check
+from rcompile.bundle.manifest import MANIFEST, MODEL
+from rcompile.bundle.reader import Bundle
+from rcompile.errors import BadInputError
+from runtime.die.measured import read_die
+from runtime.ort.soft_errors import NumberErrors, flipped_numbers
+
+Files = dict[str, bytes]
+VALUES: tuple[Any, ...] = (*INTEGERS, *TEXTS, None, True, 0.5, 1e308, float("nan"), [], {}, [1, 2], "median", "tiles/up.safetensors")  # fmt: skip
+WHOLE = 0.1  # share of the inputs that are read in every way, and loaded
+ERRORS = NumberErrors(1, 0.5, 0.5, None)
+
+
+def _bundle(folder: Path) -> Files:
+    """A small bundle with replicas, packed cells and an embedding table: its files by name."""
+    target = changed_target("reram128x128", crossbar={"rows": 16, "cols": 16, "active_rows": 16})
+    model = tiny_classifier(folder / "m.onnx", hidden=8, vocabulary=12)
+    options = CompileOptions(protect="paper", combiner="median", allow_extra_crossbars=True, pack_cells=True)
+    compile_model(model, target, folder / "b", options)
+    return {p.relative_to(folder / "b").as_posix(): p.read_bytes() for p in (folder / "b").rglob("*") if p.is_file()}
+
+
+def _reader(
+    folder: Path, changed: Callable[[Files, random.Random], None], *, mend: bool = True
+) -> Callable[[random.Random], None]:
+    """What writes a bundle with some files changed, and reads it in every way."""
+    sound, place = _bundle(folder), folder / "b"
+
+    def attempt(rng: random.Random) -> None:
+        files = dict(sound)
+        changed(files, rng)
+        if mend:
+            _mend(files)
+        names = [name for name, data in files.items() if data is not sound[name]]
+        for name in names:
+            (place / name).write_bytes(files[name])
+        try:
+            _read(place, names, rng)
+        finally:
+            for name in names:
+                (place / name).write_bytes(sound[name])
+
+    return attempt
+
+
+def _mend(files: Files) -> None:
+    """Write the digests and sizes of changed files into the manifest."""
+    manifest = json.loads(files[MANIFEST])
+    for name, entry in manifest["files"].items():
+        entry.update(sha256=hashlib.sha256(files[name]).hexdigest(), bytes=len(files[name]))
+    files[MANIFEST] = json.dumps(manifest).encode()
+
+
+def _read(place: Path, changed: list[str], rng: random.Random) -> None:
+    """Read what was changed; of some also all, and in ONNX Runtime: a checker that finds nothing wrong may still differ
+    from a session.
+    """
+    opened = Bundle.open(place)
+    if rng.random() > WHOLE:
+        opened.verify([name for name in changed if name != MANIFEST])
+        for entry in (e for e in opened.manifest.layers if e.file in changed or MANIFEST in changed):
+            opened.layer(entry)
+        if MODEL in changed:
+            flipped_numbers(opened, ERRORS)
+        return
+    wrong = [problem for _, problems in check(opened) for problem in problems]
+    runtime.load(opened, threads=1).run(None, _feeds())
+    if wrong:
+        raise BadInputError(wrong[0])
+
+
+def _feeds() -> dict[str, np.ndarray]:
+    return {"input_ids": np.ones((1, 3), np.int64), "attention_mask": np.ones((1, 3), np.int64)}
+
+
+def manifests(folder: Path) -> Callable[[random.Random], None]:
+    """What reads a bundle with a changed manifest."""
+
+    def changed(files: Files, rng: random.Random) -> None:
+        if rng.random() < 0.2:
+            files[MANIFEST] = flip(files[MANIFEST], rng, rng.randrange(1, 4))
+            return
+        manifest = json.loads(files[MANIFEST])
+        for _ in range(rng.randrange(1, 4)):
+            _change_json(manifest, rng)
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return _reader(folder, changed, mend=False)
+
+
+def _change_json(document: Any, rng: random.Random) -> None:
+    holder: Any = document
+    while True:
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        if not keys:
+            return
+        key = rng.choice(keys)
+        inner = holder[key]
+        if not isinstance(inner, dict | list) or rng.random() < 0.2:
+            break
+        holder = inner
+    match rng.randrange(5):
+        case 0:
+            del holder[key]
+        case 1 if isinstance(holder, list):
+            holder.append(inner)
+        case 2 if isinstance(inner, int):
+            holder[key] = inner + rng.choice((-1, 1))
+        case 3 if isinstance(holder, dict):
+            holder[rng.choice(TEXTS)] = inner
+        case _:
+            holder[key] = rng.choice(VALUES)
+
+
+def tile_files(folder: Path) -> Callable[[random.Random], None]:
+    """What reads a bundle with a changed header, or changed tensors, in a file of tiles."""
+
+    def changed(files: Files, rng: random.Random) -> None:
+        name = rng.choice([n for n in files if n.startswith("tiles/")])
+        data = files[name]
+        (length,) = struct.unpack("<Q", data[:8])
+        header, body = data[8 : 8 + length], data[8 + length :]
+        match rng.randrange(4):
+            case 0:
+                header = flip(header, rng, 1)
+            case 1:
+                document = json.loads(header)
+                _change_json(document, rng)
+                header = json.dumps(document).encode()
+            case 2:
+                body = flip(body, rng, rng.randrange(1, 4))
+            case _:
+                at = rng.randrange(len(body) - 4)
+                body = (
+                    body[:at] + struct.pack("<i", max(min(rng.choice(INTEGERS), 2**31 - 1), -(2**31))) + body[at + 4 :]
+                )
+        claimed = rng.choice(INTEGERS) % (1 << 64) if rng.random() < 0.05 else len(header)
+        files[name] = struct.pack("<Q", claimed) + header + body
+
+    return _reader(folder, changed)
+
+
+def bundles(folder: Path) -> Callable[[random.Random], None]:
+    """What reads a bundle with any of its files changed, its host graph most of all."""
+
+    def changed(files: Files, rng: random.Random) -> None:
+        if rng.random() < 0.7:
+            model = onnx.ModelProto.FromString(files[MODEL])
+            change(model, rng, rng.randrange(1, 3))
+            files[MODEL] = model.SerializeToString()
+        else:
+            name = rng.choice([n for n in files if n != MANIFEST])
+            files[name] = flip(files[name], rng, rng.randrange(1, 4))
+
+    return _reader(folder, changed)
+
+
+def fault_maps(folder: Path) -> Callable[[random.Random], None]:
+    """What reads a changed fault map."""
+    _bundle(folder)
+    opened = Bundle.open(folder / "b")
+    maps = {e.name: np.zeros((e.tiles, 16, 16), np.uint8) for e in opened.manifest.layers}
+    np.savez(folder / "sound.npz", **maps)  # type: ignore[arg-type]
+    seeds = {"npz": (folder / "sound.npz").read_bytes(), "safetensors": save(maps)}
+
+    def attempt(rng: random.Random) -> None:
+        ending = rng.choice(list(seeds))
+        path = folder / f"map.{ending}"
+        if rng.random() < 0.5:
+            path.write_bytes(flip(seeds[ending], rng, rng.randrange(1, 4)))
+        else:
+            arrays: dict[str, np.ndarray] = {**maps}
+            name = rng.choice(list(arrays))
+            shape = rng.choice(((), (0,), (1, 16), (2, 16, 16), arrays[name].shape))
+            dtype = rng.choice((np.uint8, np.int8, np.float64, np.bool_, np.int64))
+            arrays[rng.choice((name, name, *TEXTS[:3], "other"))] = np.full(
+                shape, rng.choice((0, 1, 2, 3, 16, 19, 20, 255)) % 127, dtype
+            )
+            if rng.random() < 0.2:
+                del arrays[name]
+            if ending == "npz":
+                np.savez(path, **arrays)  # type: ignore[arg-type]
+            else:
+                path.write_bytes(save(arrays))
+        read_die(path, opened)
+
+    return attempt

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime as ort
 import pytest
+from command_line import run
 from small_models import tiny_classifier, write_sentences
 
 import runtime
 from rcompile import CompileOptions, compile_model
 from rcompile.errors import BadInputError, UsageError
 from rcompile.onnx_in.text import TextEncoder, session_inputs
+from runtime.scoring import evaluation
 from runtime.scoring.glue import TASKS, load_examples
 
 
@@ -187,3 +189,45 @@ def test_json_has_the_documented_keys(bundle: Path, data: Path) -> None:
     result = json.loads(to_json(runtime.evaluate(bundle, "sst2", data=data, dies=[runtime.Die(1, 0.01, 0.02)])))
     assert {"task", "metric", "source", "clean", "dies", "examples"} <= set(result)
     assert {"seed", "sa0", "sa1", "score"} <= set(result["dies"][0])
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, scores: int) -> None:
+    """Ctrl-C instead of that score; the source's is the first, the clean bundle's the second."""
+    real, calls = evaluation._scores, iter(range(1000))
+
+    def interrupted(*arguments: object) -> dict[str, float]:
+        if next(calls) == scores:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(evaluation, "_scores", interrupted)
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_an_interrupted_evaluation_keeps_the_dies_that_it_has(
+    done: int, bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = runtime.evaluate(bundle, "sst2", data=data, dies=[runtime.Die(s, 0, 0.2) for s in range(3, 3 + done)])
+    options = ("evaluate", bundle, "--task", "sst2", "--data", data, "--sa1", 0.2, "--die", "3-6,9", "--die", 1)
+    interrupt_at(monkeypatch, 2 + done)
+    shown = run(*options)
+    rest = "3-6,9,1" if done == 0 else "5-6,9,1"
+    assert (shown.exit_code, shown.stderr) == (
+        130,
+        f"interrupted; {done} of 6 dies are scored; go on with --die {rest}\n",
+    )
+    assert [f"seed {seed}" in shown.stdout for seed in (3, 4, 5)] == [done == 2, done == 2, False]
+    interrupt_at(monkeypatch, 2 + done)
+    asked = run(*options, "--json")
+    result = json.loads(asked.stdout)
+    assert asked.exit_code == 130
+    assert [d["score"] for d in result["dies"]] == [d.score for d in whole.dies]
+    assert result["unfinished"] == [f"seed {seed}" for seed in (3, 4, 5, 6, 9, 1)[done:]]
+
+
+def test_an_evaluation_interrupted_before_its_dies_has_no_scores(
+    bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, 1)
+    shown = run("evaluate", bundle, "--task", "sst2", "--data", data)
+    assert (shown.exit_code, shown.stdout) == (130, "")

@@ -152,11 +152,18 @@ def _node_problems(
     node_format = NodeFormat(manifest.target, manifest.stored_bits, manifest.combiner)
     attributes = node_format.attributes(entry, listed)
     differing = [
-        f"node '{node.name}' has {key} = {node.attributes.get(key)}, not {attributes.get(key)}"
+        f"node '{node.name}' has {key} = {_shown(node.attributes.get(key))}, not {attributes.get(key)}"
         for key in sorted(attributes.keys() | node.attributes.keys())
         if not _same(node.attributes.get(key), attributes.get(key))
     ]
     return reads + differing
+
+
+def _shown(value: object) -> str:
+    """An attribute that is a tensor or a graph may not even be printable."""
+    return (
+        str(value)[:80] if value is None or isinstance(value, int | float | str | list) else "a value of another type"
+    )
 
 
 def _same(found: object, expected: object) -> bool:

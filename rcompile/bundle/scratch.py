@@ -39,9 +39,12 @@ def claimed(out: Path, force: bool) -> Iterator[None]:
         _check(out, force)
         yield
     finally:
-        with suppress(OSError):
-            _lock_file(place).unlink()
-        os.close(lock)
+        try:
+            _clear_abandoned(place)  # an interruption may have stopped the clearing, too
+        finally:
+            with suppress(OSError):
+                _lock_file(place).unlink()
+            os.close(lock)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,19 +90,28 @@ def evaluate(
     """  # noqa: D301
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
-    from rcompile.cli.show_evaluation import print_evaluation
+    from rcompile.cli.show_evaluation import die_options, print_evaluation
     from rcompile.hardware.changes import with_effects
     from runtime.die.dies import chosen_dies
+    from runtime.scoring.evaluation import InterruptedEvaluation
     from runtime.scoring.evaluation import evaluate as run
 
     opened = Bundle.open(bundle)
     effects = with_effects(opened.manifest.target, changes).effects if changes else None
     dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps, effects)
+    stopped = None
     with progress_bar(quiet or as_json) as progress:
-        result = run(
-            opened, task, data=data, dies=dies, combiner=combiner, int8=int8, limit=limit, threads=threads, progress=progress,
-        )  # fmt: skip
+        try:
+            result = run(
+                opened, task, data=data, dies=dies, combiner=combiner, int8=int8, limit=limit, threads=threads, progress=progress,
+            )  # fmt: skip
+        except InterruptedEvaluation as error:
+            stopped, result = error, error.finished
     if as_json:
         click.echo(show.to_json(result))
     else:
         print_evaluation(result, stdout_console())
+    if stopped:
+        left = dies[len(result.dies) :]
+        click.echo(f"interrupted; {stopped}; go on with {die_options(left, maps)}", err=True)
+        sys.exit(stopped.exit_code)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from rcompile.cli.show import table
+from runtime.die.any_die import AnyDie
+from runtime.die.virtual import Die
 from runtime.scoring.evaluation import Evaluation
 
 
@@ -47,3 +51,18 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
             f"{len(scores)} dies: mean {statistics.mean(scores):.2f}, standard deviation {statistics.stdev(scores):.2f}",
             highlight=False,
         )
+
+
+def die_options(dies: Sequence[AnyDie], maps: Sequence[Path]) -> str:
+    """The options of `evaluate` that ask for these dies, the last of those that it was asked for."""
+    seeds = [die.seed for die in dies if isinstance(die, Die)]
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [seed]
+        else:
+            ranges.append([seed])
+    options = ["--die " + ",".join("-".join(map(str, ends)) for ends in ranges)] if ranges else []
+    measured = len(dies) - len(seeds)
+    options += [f"--fault-map {path}" for path in maps[len(maps) - measured :]]
+    return " ".join(options)

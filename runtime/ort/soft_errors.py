@@ -73,7 +73,7 @@ def _exposed(model: ir.Model, errors: NumberErrors) -> Iterator[tuple[ir.TensorP
     for node in model.graph.all_nodes():
         data = node.inputs[0] if node.inputs else None
         if (node.domain, node.op_type) == (DOMAIN, OP_TYPE):
-            bias = node.inputs[-1]
+            bias = node.inputs[-1] if node.inputs else None
             if bias is not None and bias.const_value is not None:
                 yield bias.const_value, errors.bias_rate
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,18 @@ import numpy as np
 import onnxruntime as ort
 
 from rcompile.bundle.reader import Bundle
-from rcompile.errors import BadInputError
+from rcompile.errors import BadInputError, Interrupted
 from rcompile.hardware.effects.table import Effects
 from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
 from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
 from runtime.ort.baseline import int8_session
-from runtime.ort.session import LayerReport, load, quiet_options
+from runtime.ort.session import CrossbarSession, LayerReport, load, quiet_options
 from runtime.scoring.glue import Examples, Task, find_task, load_examples
 
 BATCH = 32
 Progress = Callable[[str, int, int], None]
+Scorer = Callable[[ort.InferenceSession, str], dict[str, float]]  # of a session, under a name
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Evaluation:
     """Scores in points (100 is perfect).
 
     source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime,
-    None if not asked for.
+    None if not asked for. unfinished: dies that an interruption left without a score, by name.
     """
 
     task: str
@@ -62,6 +63,16 @@ class Evaluation:
     clean: float
     dies: tuple[DieScore, ...]
     metrics: dict[str, dict[str, float] | None]
+    unfinished: tuple[str, ...] = ()
+
+
+class InterruptedEvaluation(Interrupted):
+    """The user stopped an evaluation (Ctrl-C) among its dies. finished: the scores until then."""
+
+    def __init__(self, finished: Evaluation) -> None:
+        done, left = len(finished.dies), len(finished.unfinished)
+        super().__init__(f"{done} of {done + left} dies are scored")
+        self.finished = finished
 
 
 def evaluate(  # noqa: PLR0913  # a user's call names them
@@ -77,7 +88,7 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
     """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called
-    after each batch. Raises RcompileError.
+    after each batch. Raises RcompileError; of an interruption among the dies InterruptedEvaluation.
     """
     chosen = find_task(task)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -85,25 +96,18 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     session = load(opened, threads=threads, combiner=combiner)
     batches = _batches(opened, session, examples)
 
-    source = quantized = None
-    if int8 or opened.manifest.source.model is not None:
-        opened.verify(n for n in opened.manifest.files if n.startswith("source/"))
-        source = _scores(source_session(opened, threads), chosen, examples, batches, "fp32", progress)
-    if int8:
-        session_int8 = int8_session(source_file(opened), threads)
-        quantized = _scores(session_int8, chosen, examples, batches, "int8", progress)
-    clean = _scores(session, chosen, examples, batches, "clean", progress)
-    scored = []
-    for number, die in enumerate(dies, 1):
-        if session.accepts(die):
-            session.set_die(die)
-        else:
-            session = load(opened, die, threads=threads, combiner=combiner)
-        name = f"die {number} of {len(dies)} ({die.name})"
-        metrics = _scores(session, chosen, examples, batches, name, progress)
-        shares = _shares(session.report())
-        scored.append(DieScore(die.name, die.seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics))
-    return Evaluation(
+    def score(session: ort.InferenceSession, what: str) -> dict[str, float]:
+        return _scores(session, chosen, examples, batches, what, progress)
+
+    source, quantized = _source_scores(opened, score, threads, int8)
+    clean = score(session, "clean")
+    scored: list[DieScore] = []
+    interrupted = False
+    try:
+        scored.extend(_die_scores(session, dies, score, threads, combiner))
+    except KeyboardInterrupt:
+        interrupted = True
+    result = Evaluation(
         task=task,
         metric=chosen.metric,
         examples=len(examples.labels),
@@ -115,7 +119,40 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
         clean=_mean(clean),
         dies=tuple(scored),
         metrics={"source": source, "int8": quantized, "clean": clean},
+        unfinished=tuple(die.name for die in dies[len(scored) :]),
     )
+    if interrupted:
+        raise InterruptedEvaluation(result)
+    return result
+
+
+def _source_scores(
+    bundle: Bundle, score: Scorer, threads: int, int8: bool
+) -> tuple[dict[str, float] | None, dict[str, float] | None]:
+    """Of the source model in fp32, if the bundle holds it, and quantized by ONNX Runtime, if that is asked for."""
+    if not int8 and bundle.manifest.source.model is None:
+        return None, None
+    bundle.verify(n for n in bundle.manifest.files if n.startswith("source/"))
+    source = score(source_session(bundle, threads), "fp32")
+    return source, score(int8_session(source_file(bundle), threads), "int8") if int8 else None
+
+
+def _die_scores(
+    session: CrossbarSession,
+    dies: Sequence[AnyDie],
+    score: Scorer,
+    threads: int,
+    combiner: Combiner | None,
+) -> Iterator[DieScore]:
+    """The dies' scores as they are found."""
+    for number, die in enumerate(dies, 1):
+        if session.accepts(die):
+            session.set_die(die)
+        else:
+            session = load(session.bundle, die, threads=threads, combiner=combiner)
+        metrics = score(session, f"die {number} of {len(dies)} ({die.name})")
+        shares = _shares(session.report())
+        yield DieScore(die.name, die.seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics)
 
 
 def source_file(bundle: Bundle) -> Path:

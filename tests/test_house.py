@@ -1,0 +1,34 @@
+"""The house is in order: no file that wants splitting, no function that does."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("rcompile", "runtime", "benchmarks", "docs")
+MOST_LINES, MOST_FUNCTION_LINES = 300, 50
+SOURCES = sorted(p for f in FOLDERS for kind in ("*.py", "*.h", "*.cc") for p in (ROOT / f).rglob(kind))
+
+
+def test_there_is_something_to_measure() -> None:
+    assert len(SOURCES) > 150
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= MOST_LINES
+    if path.suffix != ".py":
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < MOST_FUNCTION_LINES, node.name  # type: ignore[operator]
+
+
+def test_every_shipped_python_file_is_in_a_package() -> None:
+    """A folder without __init__.py would be left out of the wheel, or shadow another."""
+    folders = {
+        p.parent for p in SOURCES if p.suffix == ".py" and p.relative_to(ROOT).parts[0] in ("rcompile", "runtime")
+    }
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]

@@ -37,9 +37,11 @@ with one effect at a time. Scores are accuracy in points on the first {sentences
 
 Analog effects weigh so much here because of leakage. A cell at level 0 conducts {leak:.3g} levels, so that a read is off the middle of a code by
 whatever the driven rows leak, and some reads lie at an edge between two codes, where any deviation counts as a level. A wrong code of the highest
-input bit and digit is worth {worth:,} of the lowest. The last table has cells that do not conduct at level 0.
+input bit and digit is worth {worth:,} of the lowest. The last table has cells that do not conduct at level 0: a deviation of less than half a level
+does nothing there, and an offset, the same in every read, cancels, since the weights of the input bits add up to -1.
 
 {tables}
+
 ## Options
 
 `rcompile evaluate BUNDLE --task sst2 --die 1-{dies} --limit {sentences}` measures the same with these options, here at the first strength of each
@@ -63,8 +65,8 @@ def page(scores: Scores, data: str) -> str:
         resamples=RESAMPLES,
         leak=target.hrs_levels,
         worth=max(target.encoding.digits) << (target.input.bits - 1),
-        tables="".join(
-            f"## {group.capitalize()}\n\n{_scores_table(list(cases), scores)}\n\n"
+        tables="\n\n".join(
+            f"## {group.capitalize()}\n\n{_scores_table(list(cases), scores)}"
             for group, cases in groupby(CASES, lambda case: case.group)
         ),
         options=_options_table(),

@@ -61,7 +61,7 @@ def test_a_killed_compile_is_cleared_by_the_next(
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("process", ALIVE)
+@pytest.mark.parametrize("process", ALIVE, ids=["first", "own"])
 def test_process_numbers_say_nothing(process: int, linear_onnx: Path, tmp_path: Path) -> None:
     """A container's compile is process 1 each time that it is tried."""
     (tmp_path / f".out.partial-{process}" / "tiles").mkdir(parents=True)
@@ -69,7 +69,7 @@ def test_process_numbers_say_nothing(process: int, linear_onnx: Path, tmp_path: 
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("process", [*ALIVE, "0123456789abcdef"])
+@pytest.mark.parametrize("process", [*ALIVE, "0123456789abcdef"], ids=["first", "own", "random"])
 def test_a_bundle_set_aside_by_a_killed_compile_comes_back(process: object, bundle: Path, linear_onnx: Path) -> None:
     """Killed between the two renames: the old bundle is the only copy."""
     bundle.rename(bundle.parent / f".bundle.previous-{process}")

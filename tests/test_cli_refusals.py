@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,9 @@ def test_an_interrupted_compile_leaves_no_half_bundle(sent: signal.Signals, tmp_
         "-o",
         str(tmp_path / "out"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background job, as the tests may be one, is born deaf to SIGINT.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
     while not any("partial" in name for name in left_behind(tmp_path)) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(sent)

@@ -13,7 +13,8 @@ transformers = pytest.importorskip("transformers", reason="needs the [train] ext
 
 import runtime  # noqa: E402
 from rcompile import compile_model  # noqa: E402
-from rcompile.bundle.reader import Bundle, diff  # noqa: E402
+from rcompile.bundle.diff import diff  # noqa: E402
+from rcompile.bundle.reader import Bundle  # noqa: E402
 from rcompile.errors import BadInputError, UsageError  # noqa: E402
 from rcompile.train.export import export_model  # noqa: E402
 

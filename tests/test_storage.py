@@ -175,7 +175,7 @@ def test_soft_errors_read_no_file_outside_the_bundle(tmp_path: Path, monkeypatch
     opened = runtime_bundle(bundle)
     monkeypatch.chdir(bundle)
     die = runtime.Die(1, effects=Effects(soft_errors=SoftErrors(embedding_rate=0.5)))
-    with pytest.raises(BadInputError, match="outside the model's folder|not among the files"):
+    with pytest.raises(BadInputError, match=r"outside the model's folder|not among the files"):
         runtime.load(opened, die)
 
 

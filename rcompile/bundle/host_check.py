@@ -160,7 +160,7 @@ def _node_problems(
 
 
 def _shown(value: object) -> str:
-    """An attribute that is a tensor or a graph may not even be printable."""
+    """An attribute, as long as a message has room; tensors and graphs are not shown."""
     return (
         str(value)[:80] if value is None or isinstance(value, int | float | str | list) else "a value of another type"
     )

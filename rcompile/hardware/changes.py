@@ -18,7 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from rcompile.errors import UsageError
 from rcompile.hardware.constraints import CONSTRAINTS
 from rcompile.hardware.describe import known_keys
-from rcompile.hardware.effects.table import EFFECT_TYPES, Effects
+from rcompile.hardware.effects.base import Constraint
+from rcompile.hardware.effects.table import EFFECT_CONSTRAINTS, EFFECT_TYPES, Effects
 from rcompile.hardware.target import Target
 
 SEE = "See `rcompile targets show reram128x128` for every key with its unit, `rcompile targets effects` for those of effects."
@@ -47,9 +48,7 @@ def with_changes(target: Target, changes: Sequence[str]) -> Target:
     Each change is `section.key=VALUE`, `effects.NAME` (on, with its default values) or `effects.none` (all off so far).
     """
     checked = check(target.model_dump(mode="json"), changes)
-    if checked.problems:
-        lines = "\n".join(f"  {p.key}: {p.message}" for p in dict.fromkeys(checked.problems))
-        raise UsageError(f"the changes do not fit target '{target.name}':\n{lines}\n{SEE}")
+    _refuse("changes", checked.problems, target)
     return checked.target
 
 
@@ -174,8 +173,12 @@ def _sound_effects(data: object) -> Any:
 
 def contradictions(target: Target) -> tuple[Problem, ...]:
     """What the rules between keys find."""
+    return _found_by(CONSTRAINTS, target)
+
+
+def _found_by(rules: Sequence[Constraint], target: Target) -> tuple[Problem, ...]:
     found: list[Problem] = []
-    for constraint in CONSTRAINTS:
+    for constraint in rules:
         with suppress(_WrongByItselfError):
             offending = constraint(target)
             found += [Problem(key, f"{constraint.__doc__} (got {_short(v)})") for key, v in offending.items()]
@@ -184,6 +187,10 @@ def contradictions(target: Target) -> tuple[Problem, ...]:
 
 def check_effects(target: Target) -> None:
     """Raises UsageError if a target's effects contradict the target, naming each key."""
-    if wrong := contradictions(target):
-        lines = "\n".join(f"  {p.key}: {p.message}" for p in wrong)
-        raise UsageError(f"the effects do not fit target '{target.name}':\n{lines}\n{SEE}")
+    _refuse("effects", _found_by(EFFECT_CONSTRAINTS, target), target)
+
+
+def _refuse(what: str, problems: Sequence[Problem], target: Target) -> None:
+    if problems:
+        lines = "\n".join(f"  {p.key}: {p.message}" for p in dict.fromkeys(problems))
+        raise UsageError(f"the {what} do not fit target '{target.name}':\n{lines}\n{SEE}")

@@ -9,8 +9,9 @@ from typing import Literal, get_args
 EncodingName = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
 InputScale = Literal["dynamic", "static"]
-VotingCombiner = Literal["cell", "median", "mean", "select"]
+VotingCombiner = Literal["cell", "select", "median", "mean"]
 Combiner = Literal["none", VotingCombiner]
+Periphery = Literal["readback", "self_test", "sorter", "adder"]
 Scheme = Literal["none", "paper", "auto"]
 Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
 TaskName = Literal["sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
@@ -20,6 +21,14 @@ EffectName = Literal[
 ]  # fmt: skip
 Exporter = Literal["dynamo", "torchscript"]
 ImageFormat = Literal["npz"]
+
+# What a combiner needs of the periphery; in the order of the combiners.
+COMBINER_NEEDS: dict[VotingCombiner, frozenset[Periphery]] = {
+    "cell": frozenset({"readback"}),
+    "select": frozenset({"self_test"}),
+    "median": frozenset({"sorter"}),
+    "mean": frozenset({"adder"}),
+}
 
 
 def words(of: object) -> tuple[str, ...]:

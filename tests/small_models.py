@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from rcompile.hardware.target import Target
+from rcompile.hardware.target import Adc, Target
 from rcompile.hardware.target_file import load_target
 
 
@@ -117,6 +117,9 @@ def write_sentences(folder: Path, count: int = 30, seed: int = 0) -> Path:
     (folder / "sst2").mkdir(parents=True)
     (folder / "sst2" / "validation.tsv").write_text("sentence\tlabel\n" + "\n".join(lines) + "\n")
     return folder
+
+
+IDEAL_ADC = Adc(bits=0, step_levels=1.0).model_dump()
 
 
 def changed_target(name: str, **changes: dict) -> Target:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_layer import COMBINERS, PATHS, compiled, expected, layer_on, targets
-from small_models import changed, changed_target
+from small_models import IDEAL_ADC, changed, changed_target
 
 import runtime
 from rcompile.hardware.effects.adc_error import AdcError
@@ -130,7 +130,7 @@ def test_stuck_cells(data, target, sa0, sa1, inputs, outputs, rows, seed) -> Non
 @given(data=st.data(), target=targets(), combiner=st.sampled_from(COMBINERS), **SHAPES)
 def test_analog_cells_behind_ideal_converters(data, target, combiner, inputs, outputs, rows, seed) -> None:
     """Exact weights on the grid, but for votes."""
-    target = changed(target, adc={"bits": 0, "step_levels": 1.0})
+    target = changed(target, adc=IDEAL_ADC)
     die = runtime.Die(seed, data.draw(RATES) / 2, 0.02, data.draw(some(CELLS | STUCK, target)))
     check(target, rows_of(seed, rows, inputs), outputs, seed, die, combiner)
 

@@ -13,6 +13,7 @@ from onnx import helper
 from small_models import changed_target
 
 from rcompile import CompileOptions, compile_model
+from rcompile.vocabulary import Combiner, words
 from runtime.ort.library import device
 
 
@@ -86,11 +87,8 @@ def set_attribute(bundle: Path, attribute: str, value: str | int | list[int] | N
 @pytest.mark.parametrize(
     ("attribute", "value", "message"),
     [
-        ("combiner", "majority", "combiner 'majority' is not one of none, cell, select, median, mean"),
-        ("combiner", None, "attribute combiner is missing"),
+        ("combiner", "majority", f"combiner 'majority' is not one of {', '.join(words(Combiner))}"),
         ("dac_bits", 5, "dac_bits is 5, not in 1 .. 4"),
-        ("dac_bits", None, "attribute dac_bits is missing"),
-        ("digits", None, "attribute digits is missing"),
         ("digits", [1, 4, 16, 3], r"digits\[3\] is 3, not one of"),
         ("digits", [1, 4, 16, 256], r"digits\[3\] is 256, not one of"),
         ("digits", [1, 4, 16, -(2**63)], r"digits\[3\] is -9223372036854775808, not one of"),
@@ -99,13 +97,10 @@ def set_attribute(bundle: Path, attribute: str, value: str | int | list[int] | N
         ("digits", 4, "the number of digits is 0, not in 1 .. 64"),
         ("digits", [128, 64, 32, 32], "the sum of the digits' magnitudes is 256"),
         ("weight_offset", 256, "weight_offset is 256, not in 0 .. 255"),
-        ("weight_offset", None, "attribute weight_offset is missing"),
         ("likelier_level", 1, "likelier_level is 1, neither 0 nor the top level 3"),
-        ("likelier_level", None, "attribute likelier_level is missing"),
         ("stored_bits", 2, r"levels has shape \[1, 128, 128\], not \[1, 128, 32\]"),
         ("stored_bits", 4, r"levels has shape \[1, 128, 128\], not \[1, 128, 64\]"),
         ("stored_bits", 9, r"stored_bits is 9, not in 1 .. 8"),
-        ("stored_bits", None, "attribute stored_bits is missing"),
     ],
 )
 def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
@@ -115,6 +110,18 @@ def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
     set_attribute(tmp_path / "bundle", attribute, value)
     with pytest.raises(Exception, match=f"layer 'proj': {message}"):
         plain_session(tmp_path / "bundle")
+
+
+def test_the_provider_itself_refuses_a_node_that_lacks_an_attribute(linear_onnx: Path, tmp_path: Path) -> None:
+    compile_model(linear_onnx, "reram128x128", tmp_path / "bundle")
+    whole = (tmp_path / "bundle" / "model.onnx").read_bytes()
+    (node,) = onnx.load_from_string(whole).graph.node
+    assert len(node.attribute) > 10
+    for attribute in node.attribute:
+        (tmp_path / "bundle" / "model.onnx").write_bytes(whole)
+        set_attribute(tmp_path / "bundle", attribute.name, None)
+        with pytest.raises(Exception, match=f"attribute {attribute.name} is missing"):
+            plain_session(tmp_path / "bundle")
 
 
 def test_the_provider_itself_refuses_cells_that_are_packed_otherwise(linear_onnx: Path, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_layer import COMBINERS, DIES, PATHS, compiled, expected, layer_on, measured, targets
-from small_models import changed_target
+from small_models import IDEAL_ADC, changed_target
 
 import runtime
 from rcompile.errors import BadInputError, UsageError
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Tiles
-from rcompile.vocabulary import Combiner
+from rcompile.vocabulary import Combiner, words
 from runtime.product import reference
 
 
@@ -188,7 +188,7 @@ def test_planes_are_the_digits_of_a_code(target, seed) -> None:
 @given(targets(), st.integers(1, 60), st.integers(0, 999))
 def test_an_ideal_adc_does_not_see_the_width_of_a_digit(target, inputs, seed) -> None:
     data = target.model_dump(mode="json")
-    data["adc"] = {"bits": 0, "step_levels": 1.0}
+    data["adc"] = IDEAL_ADC
     data["input"] |= {"bits": 8}
     x = np.random.default_rng(seed).normal(0, 1, (1, 3, inputs)).astype(np.float32)
     results = []
@@ -285,7 +285,7 @@ def test_the_combiner_changes_on_a_live_session_and_back() -> None:
         clean = session.run(None, {"x": x})[0]
         with pytest.raises(UsageError, match="no combiner 'majority'"):
             session.set_combiner("majority")
-        with pytest.raises(Exception, match="'majority' is not one of none, cell, select, median, mean"):
+        with pytest.raises(Exception, match=f"'majority' is not one of {', '.join(words(Combiner))}"):
             session.set_ep_dynamic_options({"rcompile.die": "seed=1,sa1=0.1", "rcompile.combiner": "majority"})
         np.testing.assert_array_equal(session.run(None, {"x": x})[0], clean)
         session.set_die(die)

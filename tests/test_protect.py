@@ -31,11 +31,11 @@ from rcompile.options import CompileOptions
 from rcompile.protection.allocate import allocate, predict_errors, predicted_error
 from rcompile.protection.predict import level_error
 from rcompile.protection.protect import protect, survey
-from rcompile.vocabulary import Combiner
+from rcompile.vocabulary import Combiner, VotingCombiner, words
 from runtime.die import votes as voting
 from runtime.die.faults import Fault, apply_faults
 
-COMBINERS = ("cell", "median", "mean", "select")
+COMBINERS = words(VotingCombiner)
 SMALL = {"rows": 16, "cols": 32, "active_rows": 8}
 
 
@@ -322,7 +322,7 @@ def test_auto_names_the_combiner_it_chose(tmp_path: Path) -> None:
     )
     assert manifest.combiner == "cell"  # no combiner leaves fewer errors
     assert manifest.protection.predicted_error > 0
-    in_situ = {"combiners": ["median", "mean", "select"]}
+    in_situ = {"periphery": ["self_test", "sorter", "adder"]}
     manifest = compiled(
         pruned_classifier(tmp_path), tmp_path / "b", CompileOptions(protect="auto", sa0=0.001, sa1=0.009), vote=in_situ
     )
@@ -334,9 +334,9 @@ def test_auto_names_the_combiner_it_chose(tmp_path: Path) -> None:
 def test_a_target_that_cannot_vote_is_refused(tmp_path: Path) -> None:
     model = tiny_classifier(tmp_path / "m.onnx")
     with pytest.raises(UnsupportedError, match="cannot vote"):
-        compiled(model, tmp_path / "a", CompileOptions(protect="auto"), vote={"combiners": []})
+        compiled(model, tmp_path / "a", CompileOptions(protect="auto"), vote={"periphery": []})
     with pytest.raises(UsageError, match="has no combiner 'cell'; it has mean"):
-        compiled(model, tmp_path / "a", CompileOptions(protect="auto", combiner="cell"), vote={"combiners": ["mean"]})
+        compiled(model, tmp_path / "a", CompileOptions(protect="auto", combiner="cell"), vote={"periphery": ["adder"]})
     for options in (CompileOptions(protect="auto", sa0=-0.1), CompileOptions(protect="auto", sa0=0.7, sa1=0.7)):
         with pytest.raises(UsageError, match="must be shares"):
             compiled(model, tmp_path / "a", options)

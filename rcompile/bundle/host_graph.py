@@ -53,26 +53,16 @@ class NodeFormat:
 
     def attributes(self, layer: LayerEntry, node: NodeEntry) -> dict[str, Attribute]:
         """The attributes of a node, by name; docs/bundle.md lists them."""
-        target = self.target
         return {
             "layer": layer.name,
             "inputs": layer.inputs,
             "outputs": layer.outputs,
             "digits": layer.encoding.digits,
             "weight_offset": layer.encoding.offset,
-            "cell_bits": target.cell.bits,
             "stored_bits": self.stored_bits,
-            "input_bits": target.input.bits,
-            "input_coding": target.input.coding,
-            "dac_bits": target.input.dac_bits,
             "input_scale": node.input_scale or 0.0,
-            "active_rows": target.crossbar.active_rows,
-            "adc_bits": target.adc.bits,
-            # ONNX floats are 32-bit; numbers that the model uses in float64 travel as decimals.
-            "adc_step_levels": repr(target.adc.step_levels),
-            "hrs_levels": repr(target.hrs_levels),
             "combiner": self.combiner,
-            "likelier_level": target.likelier_level,
+            **self.target.node_attributes,
         }
 
 

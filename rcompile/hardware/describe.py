@@ -34,10 +34,7 @@ def describe(target: Target) -> list[TargetKey]:
         rows += describe_section(getattr(target, section), section, target.sources)
     for name in target.effects.names:
         effect = getattr(target.effects, name)
-        default = type(effect)()
-        for row in describe_section(effect, f"effects.{name}", target.sources):
-            unchanged = getattr(default, row.key.rpartition(".")[2]) == getattr(effect, row.key.rpartition(".")[2])
-            rows.append(row.model_copy(update={"source": row.source or effect.source}) if unchanged else row)
+        rows += describe_section(effect, f"effects.{name}", target.sources, effect.source)
     return rows
 
 
@@ -48,14 +45,17 @@ def known_keys() -> list[str]:
     return [*sections, *(f"{name}.{field}" for name, kind in sections.items() for field in kind.model_fields)]
 
 
-def describe_section(part: Section, name: str, sources: Mapping[str, str]) -> list[TargetKey]:
-    """A row for each key of a section."""
+def describe_section(
+    part: Section, name: str, sources: Mapping[str, str], of_defaults: str = "default"
+) -> list[TargetKey]:
+    """A row for each key of a section. of_defaults: the source of a key that has its default."""
     values = part.model_dump(mode="json")
     rows = []
     for field, info in type(part).model_fields.items():
         extra, dotted = info.json_schema_extra, f"{name}.{field}"
         unit = str(extra["unit"]) if isinstance(extra, dict) else ""
-        source = sources.get(dotted, "")
+        unchanged = not info.is_required() and getattr(part, field) == info.default
+        source = sources.get(dotted, of_defaults if unchanged else "")
         rows.append(
             TargetKey(key=dotted, value=values[field], unit=unit, meaning=info.description or "", source=source)
         )
@@ -78,7 +78,7 @@ def described_effects() -> list[DescribedEffect]:
             name=name,
             meaning=(kind.__doc__ or "").split("\n")[0],
             source=kind.source,
-            keys=describe_section(kind(), name, {}),
+            keys=describe_section(kind(), name, {}, ""),
         )
         for name, kind in EFFECT_TYPES.items()
     ]

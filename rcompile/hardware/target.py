@@ -16,7 +16,7 @@ from rcompile.canonical import canonical_json
 from rcompile.hardware.effects.table import Effects
 from rcompile.hardware.encoding import Encoding, differential_encoding, offset_encoding
 from rcompile.hardware.section import Section, key
-from rcompile.vocabulary import EncodingName, InputCoding, InputScale, VotingCombiner
+from rcompile.vocabulary import COMBINER_NEEDS, EncodingName, InputCoding, InputScale, Periphery, VotingCombiner
 
 
 class Crossbar(Section):
@@ -24,13 +24,18 @@ class Crossbar(Section):
 
     rows: Annotated[int, key("wordlines of one crossbar", "wordlines", ge=1, le=4096)]
     cols: Annotated[int, key("bitlines of one crossbar", "bitlines", ge=1, le=4096)]
-    active_rows: Annotated[int, key("wordlines driven in one read: the operation unit", "wordlines", ge=1, le=4096)]
+    active_rows: Annotated[
+        int,
+        key(
+            "wordlines driven in one read: the operation unit", "wordlines", node_attribute="active_rows", ge=1, le=4096
+        ),
+    ]
 
 
 class Cell(Section):
     """One ReRAM device."""
 
-    bits: Annotated[int, key("bits held by one cell", "bit", ge=1, le=4)]
+    bits: Annotated[int, key("bits held by one cell", "bit", node_attribute="cell_bits", ge=1, le=4)]
     g_hrs_siemens: Annotated[
         float, key("conductance of level 0, the high-resistance state", "S", ge=0, lt=1, allow_inf_nan=False)
     ]
@@ -56,9 +61,11 @@ class Weights(Section):
 class Inputs(Section):
     """How activations become wordline pulses."""
 
-    bits: Annotated[int, key("bits of an input code", "bit", ge=2, le=8)]
-    coding: Annotated[InputCoding, key("what the planes of an input code are")]
-    dac_bits: Annotated[int, key("input bits applied per cycle, as one pulse", "bit", ge=1, le=4)]
+    bits: Annotated[int, key("bits of an input code", "bit", node_attribute="input_bits", ge=2, le=8)]
+    coding: Annotated[InputCoding, key("what the planes of an input code are", node_attribute="input_coding")]
+    dac_bits: Annotated[
+        int, key("input bits applied per cycle, as one pulse", "bit", node_attribute="dac_bits", ge=1, le=4)
+    ]
     scales: Annotated[
         tuple[InputScale, ...],
         key(
@@ -72,12 +79,15 @@ class Inputs(Section):
 class Adc(Section):
     """The analog-to-digital converter at the foot of a bitline."""
 
-    bits: Annotated[int, key("resolution; 0 for an ideal converter that never clips", "bit", ge=0, le=16)]
+    bits: Annotated[
+        int, key("resolution; 0 for an ideal converter that never clips", "bit", node_attribute="adc_bits", ge=0, le=16)
+    ]
     step_levels: Annotated[
         float,
         key(
             "one code, in levels of one cell; or give full_scale_levels, the sum that the largest code stands for",
             "levels",
+            node_attribute="adc_step_levels",
             ge=1 / 256,
             le=4096,
             allow_inf_nan=False,
@@ -117,13 +127,18 @@ class Faults(Section):
 class Vote(Section):
     """How replicas can be combined; docs/hardware.md defines each combiner."""
 
-    combiners: Annotated[
-        tuple[VotingCombiner, ...],
+    periphery: Annotated[
+        tuple[Periphery, ...],
         key(
-            "what the periphery can do with replicas: `cell` (memory-mode readback), `median` or `mean` of the ADC codes of a read, `select` (the replica that a self-test finds least damaged)",
+            "what there is to vote with: `readback` of cells one by one, as memory; a `self_test` at power-on whose choice is kept; a `sorter` or an `adder` of the codes that one read gives",
             strict=False,
         ),
     ] = ()
+
+    @property
+    def combiners(self) -> tuple[VotingCombiner, ...]:
+        """Those that the periphery can do."""
+        return tuple(combiner for combiner, needed in COMBINER_NEEDS.items() if needed <= set(self.periphery))
 
 
 class Target(Section):
@@ -152,6 +167,17 @@ class Target(Section):
     def top_pulse(self) -> int:
         """The largest pulse that a DAC drives: 2^dac_bits - 1."""
         return (1 << self.input.dac_bits) - 1
+
+    @property
+    def node_attributes(self) -> dict[str, int | str]:
+        """What the provider must know of the hardware, by attribute of a crossbar node: docs/bundle.md."""
+        carried: dict[str, int | str] = {
+            "hrs_levels": repr(self.hrs_levels),
+            "likelier_level": self.likelier_level,
+        }
+        for section in (self.crossbar, self.cell, self.weights, self.input, self.adc):
+            carried |= section.node_attributes
+        return carried
 
     @property
     def encoding(self) -> Encoding:

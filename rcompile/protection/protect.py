@@ -26,9 +26,6 @@ from rcompile.protection.allocate import (
 from rcompile.protection.paper import published
 from rcompile.vocabulary import Combiner, Scheme
 
-# What the published recipe votes with, as far as the target can: the majority of each cell, or what is nearest to it.
-PAPER_COMBINERS: tuple[Combiner, ...] = ("cell", "select", "median", "mean")
-
 
 @dataclass(frozen=True, eq=False)
 class Protection:
@@ -122,10 +119,11 @@ def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:
     has = target.vote.combiners
     if not has:
         raise UnsupportedError(
-            f"target '{target.name}' cannot vote: it has no combiner. Name those of the hardware under [vote] combiners, or --protect none."
+            f"target '{target.name}' cannot vote: its periphery has nothing to vote with. Name what the hardware has under [vote] periphery, or --protect none."
         )
     if options.combiner is None:
-        return [c for c in PAPER_COMBINERS if c in has][:1] if options.protect == "paper" else has
+        # The published recipe votes by the majority of each cell, or the nearest to it: the first of the vocabulary.
+        return has[:1] if options.protect == "paper" else has
     if options.combiner not in has:
         raise UsageError(f"target '{target.name}' has no combiner '{options.combiner}'; it has {', '.join(has)}.")
     return [options.combiner]

@@ -74,7 +74,7 @@ TileCells DieCells::LoadWhole(const RowBlock& block, int64_t tile, const uint8_t
     FindStuck(tile);
     Count(kernels_.cells.apply_faults(codes_.data(), cells, top_, programmed, levels_.data()));
   }
-  if (combiner_ == Combiner::kCell || combiner_ == Combiner::kSelect) {
+  if (IsSettled(combiner_)) {
     resolver_.Resolve(combiner_, block, tile, levels_.data(), nullptr);
   }
   return {programmed, levels_.data(), nullptr, false};
@@ -92,7 +92,7 @@ TileCells DieCells::LoadAnalog(const RowBlock& block, int64_t tile, const uint8_
   const uint8_t* codes = has_stuck_cells() ? codes_.data() : nullptr;
   kernels.analog_levels(tables_, keys, cells, programmed, codes, analog_.data());
   if (wires_.wordline_drop > 0 || wires_.bitline_drop > 0) kernels.see_through(wires_, analog_.data(), scratch_.data());
-  if (combiner_ != Combiner::kCell && combiner_ != Combiner::kSelect) {
+  if (!IsSettled(combiner_)) {
     return {programmed, programmed, analog_.data(), false};
   }
   kernels.read_back(analog_.data(), cells, top_, levels_.data());

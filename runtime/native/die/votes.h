@@ -14,8 +14,9 @@ class Resolver {
  public:
   explicit Resolver(const Layer& layer) : layer_(layer) {}
 
-  // Puts into replica 0's bitline of every group, on the driven wordlines, what `combiner`, kCell or kSelect, computes
-  // the group from.  With kSelect also in `analog`, unless it is null: `levels` is what a self-test reads of it.
+  // Puts into replica 0's bitline of every group, on the driven wordlines, what `combiner`, which IsSettled, computes
+  // the group from.  Of one that chooses bitlines also in `analog`, unless it is null: `levels` is what a self-test
+  // reads of it.
   void Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels, int16_t* analog);
 
  private:

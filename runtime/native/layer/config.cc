@@ -1,10 +1,8 @@
 #include "layer/config.h"
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -19,17 +17,10 @@ constexpr int64_t kMaxWeights = int64_t{1} << 31;
 constexpr int64_t kMaxDigits = 64;  // as Layer::CheckDuplicates marks them
 constexpr int64_t kMaxDigit = 128;
 constexpr int64_t kMaxDigitSum = 255;
-constexpr int64_t kMaxWeightOffset = 255;
-constexpr int kMaxDacBits = 4;
 constexpr double kMinStep = 1.0 / 256;
 constexpr double kMaxStep = 1 << 20;
 constexpr double kMaxHrsLevels = 4096;
 constexpr double kLeakGrid = 1 << 20;
-
-constexpr std::pair<const char*, Combiner> kCombiners[] = {
-    {"none", Combiner::kNone},     {"cell", Combiner::kCell}, {"select", Combiner::kSelect},
-    {"median", Combiner::kMedian}, {"mean", Combiner::kMean},
-};
 
 }  // namespace
 
@@ -58,15 +49,14 @@ void LayerConfig::Check() const {
   CheckRange("outputs", outputs, 1, kMaxOutputs);
   CheckRange("inputs * outputs", inputs * outputs, 1, kMaxWeights);
   CheckDigits();
-  CheckRange("weight_offset", weight_offset, 0, kMaxWeightOffset);
-  CheckRange("cell_bits", cell_bits, 1, 4);
+  for (const SmallNumber& number : kSmallNumbers) {
+    CheckRange(number.attribute, this->*number.member, number.least, number.most);
+  }
   if (stored_bits != 8 && stored_bits != packed_bits()) {
     Fail("stored_bits is " + std::to_string(stored_bits) + ", neither 8 nor " + std::to_string(packed_bits()) +
          ", as cells of " + std::to_string(cell_bits) + " bits are packed");
   }
-  CheckRange("input_bits", input_bits, 2, 8);
-  CheckRange("dac_bits", dac_bits, 1, std::min(input_bits, kMaxDacBits));
-  CheckRange("adc_bits", adc_bits, 0, 16);
+  CheckRange("dac_bits", dac_bits, 1, input_bits);
   if (!(input_scale >= 0) || !std::isfinite(input_scale)) {
     Fail("input_scale is " + std::to_string(input_scale) + ", neither 0 (dynamic) nor finite and positive");
   }

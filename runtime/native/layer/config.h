@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simd/reads.h"
@@ -12,6 +13,12 @@ namespace rcompile {
 enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
 // How replicas are combined; kAsCompiled: the way that a layer's own attributes name.
 enum class Combiner { kNone, kCell, kSelect, kMedian, kMean, kAsCompiled };
+inline constexpr std::pair<const char*, Combiner> kCombiners[] = {
+    {"none", Combiner::kNone},     {"cell", Combiner::kCell}, {"select", Combiner::kSelect},
+    {"median", Combiner::kMedian}, {"mean", Combiner::kMean},
+};
+// Whether a combiner is settled when a die is loaded; the others vote in each read.
+inline bool IsSettled(Combiner combiner) { return combiner == Combiner::kCell || combiner == Combiner::kSelect; }
 
 struct LayerConfig {
   std::string name;
@@ -62,7 +69,24 @@ struct LayerConfig {
   bool operator==(const LayerConfig&) const = default;
 };
 
-// One of none, cell, select, median, mean; throws Error naming `what` and the text.
+// An attribute that is a small whole number: its name in the node, where it is kept, and its range.
+struct SmallNumber {
+  const char* attribute;
+  int LayerConfig::* member;
+  int least;
+  int most;
+};
+inline constexpr SmallNumber kSmallNumbers[] = {
+    {"weight_offset", &LayerConfig::weight_offset, 0, 255},
+    {"cell_bits", &LayerConfig::cell_bits, 1, 4},
+    {"stored_bits", &LayerConfig::stored_bits, 1, 8},
+    {"input_bits", &LayerConfig::input_bits, 2, 8},
+    {"dac_bits", &LayerConfig::dac_bits, 1, 4},
+    {"adc_bits", &LayerConfig::adc_bits, 0, 16},
+    {"likelier_level", &LayerConfig::likelier_level, 0, 15},
+};
+
+// One of kCombiners; throws Error naming `what` and the text.
 Combiner ParseCombiner(const std::string& text, const std::string& what);
 
 }  // namespace rcompile

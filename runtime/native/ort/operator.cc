@@ -103,21 +103,17 @@ LayerConfig NodeReader::Config() {
   config.inputs = Integer("inputs", 1, 1 << 30);
   config.outputs = Integer(kOutputsAttribute, 1, 1 << 30);
   config.digits = Integers("digits");
-  config.weight_offset = static_cast<int>(Integer("weight_offset", 0, 255));
-  config.cell_bits = static_cast<int>(Integer("cell_bits", 1, 4));
-  config.stored_bits = static_cast<int>(Integer("stored_bits", 1, 8));
-  config.input_bits = static_cast<int>(Integer("input_bits", 2, 8));
+  for (const SmallNumber& number : kSmallNumbers) {
+    config.*number.member = static_cast<int>(Integer(number.attribute, number.least, number.most));
+  }
   config.input_coding = Choice<InputCoding>("input_coding", {{"twos_complement", InputCoding::kTwosComplement},
                                                              {"sign_magnitude", InputCoding::kSignMagnitude},
                                                              {"offset", InputCoding::kOffset}});
-  config.dac_bits = static_cast<int>(Integer("dac_bits", 1, 4));
   CheckAttribute("input_scale", Ort<api::KernelInfoGetAttribute_float>(info_, "input_scale", &config.input_scale));
   config.active_rows = Integer("active_rows", 1, kAny);
-  config.adc_bits = static_cast<int>(Integer("adc_bits", 0, 16));
   config.adc_step_levels = Decimal("adc_step_levels");
   config.hrs_levels = Decimal("hrs_levels");
   config.combiner = ParseCombiner(String("combiner"), Where("combiner"));
-  config.likelier_level = static_cast<int>(Integer("likelier_level", 0, 15));
   return config;
 }
 

@@ -99,7 +99,7 @@ def set_attribute(bundle: Path, attribute: str, value: str | int | list[int] | N
         ("weight_offset", 256, "weight_offset is 256, not in 0 .. 255"),
         ("likelier_level", 1, "likelier_level is 1, neither 0 nor the top level 3"),
         ("stored_bits", 2, r"levels has shape \[1, 128, 128\], not \[1, 128, 32\]"),
-        ("stored_bits", 4, r"levels has shape \[1, 128, 128\], not \[1, 128, 64\]"),
+        ("stored_bits", 4, "stored_bits is 4, neither 8 nor 2"),
         ("stored_bits", 9, r"stored_bits is 9, not in 1 .. 8"),
     ],
 )

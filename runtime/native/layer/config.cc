@@ -50,13 +50,12 @@ void LayerConfig::Check() const {
   CheckRange("inputs * outputs", inputs * outputs, 1, kMaxWeights);
   CheckDigits();
   for (const SmallNumber& number : kSmallNumbers) {
-    CheckRange(number.attribute, this->*number.member, number.least, number.most);
+    CheckRange(number.attribute, this->*number.member, number.least, number.most(*this));
   }
   if (stored_bits != 8 && stored_bits != packed_bits()) {
     Fail("stored_bits is " + std::to_string(stored_bits) + ", neither 8 nor " + std::to_string(packed_bits()) +
          ", as cells of " + std::to_string(cell_bits) + " bits are packed");
   }
-  CheckRange("dac_bits", dac_bits, 1, input_bits);
   if (!(input_scale >= 0) || !std::isfinite(input_scale)) {
     Fail("input_scale is " + std::to_string(input_scale) + ", neither 0 (dynamic) nor finite and positive");
   }

@@ -1,6 +1,7 @@
 // The attributes of a layer: docs/bundle.md, "The node".
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -74,16 +75,21 @@ struct SmallNumber {
   const char* attribute;
   int LayerConfig::* member;
   int least;
-  int most;
+  int (*most)(const LayerConfig&);
 };
+template <int kMost>
+int UpTo(const LayerConfig&) {
+  return kMost;
+}
+// What bounds another comes before it.
 inline constexpr SmallNumber kSmallNumbers[] = {
-    {"weight_offset", &LayerConfig::weight_offset, 0, 255},
-    {"cell_bits", &LayerConfig::cell_bits, 1, 4},
-    {"stored_bits", &LayerConfig::stored_bits, 1, 8},
-    {"input_bits", &LayerConfig::input_bits, 2, 8},
-    {"dac_bits", &LayerConfig::dac_bits, 1, 4},
-    {"adc_bits", &LayerConfig::adc_bits, 0, 16},
-    {"likelier_level", &LayerConfig::likelier_level, 0, 15},
+    {"weight_offset", &LayerConfig::weight_offset, 0, UpTo<255>},
+    {"cell_bits", &LayerConfig::cell_bits, 1, UpTo<4>},
+    {"stored_bits", &LayerConfig::stored_bits, 1, UpTo<8>},
+    {"input_bits", &LayerConfig::input_bits, 2, UpTo<8>},
+    {"dac_bits", &LayerConfig::dac_bits, 1, [](const LayerConfig& of) { return std::min(of.input_bits, 4); }},
+    {"adc_bits", &LayerConfig::adc_bits, 0, UpTo<16>},
+    {"likelier_level", &LayerConfig::likelier_level, 0, UpTo<15>},
 };
 
 // One of kCombiners; throws Error naming `what` and the text.

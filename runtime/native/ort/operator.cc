@@ -96,15 +96,15 @@ Enum NodeReader::Choice(const char* name, std::initializer_list<std::pair<const 
 }
 
 LayerConfig NodeReader::Config() {
-  constexpr int64_t kAny = int64_t{1} << 40;  // Layer narrows these down
+  constexpr int64_t kAny = int64_t{1} << 30;  // Check narrows these down
   layer_ = String("layer");
   LayerConfig config;
   config.name = layer_;
-  config.inputs = Integer("inputs", 1, 1 << 30);
-  config.outputs = Integer(kOutputsAttribute, 1, 1 << 30);
+  config.inputs = Integer("inputs", 1, kAny);
+  config.outputs = Integer(kOutputsAttribute, 1, kAny);
   config.digits = Integers("digits");
   for (const SmallNumber& number : kSmallNumbers) {
-    config.*number.member = static_cast<int>(Integer(number.attribute, number.least, number.most));
+    config.*number.member = static_cast<int>(Integer(number.attribute, -kAny, kAny));
   }
   config.input_coding = Choice<InputCoding>("input_coding", {{"twos_complement", InputCoding::kTwosComplement},
                                                              {"sign_magnitude", InputCoding::kSignMagnitude},
@@ -114,6 +114,7 @@ LayerConfig NodeReader::Config() {
   config.adc_step_levels = Decimal("adc_step_levels");
   config.hrs_levels = Decimal("hrs_levels");
   config.combiner = ParseCombiner(String("combiner"), Where("combiner"));
+  config.Check();
   return config;
 }
 

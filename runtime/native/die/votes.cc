@@ -65,6 +65,20 @@ int32_t SquaredDistance(const uint8_t* a, const uint8_t* b, int count) {
   return sum;
 }
 
+// The first of the replicas for which `damage` is least.
+template <class Damage>
+int FirstOfLeast(int replicas, Damage damage) {
+  int best = 0;
+  int32_t least = std::numeric_limits<int32_t>::max();
+  for (int r = 0; r < replicas; ++r) {
+    const int32_t found = damage(r);
+    if (found >= least) continue;
+    least = found;
+    best = r;
+  }
+  return best;
+}
+
 }  // namespace
 
 // Bitlines become contiguous, so that the rest of the work is on whole vectors of cells.
@@ -105,19 +119,6 @@ void Resolver::Decide(const int32_t* bitlines, int replicas) {
   for (uint8_t& cell : decided_) cell = ranking.LevelOf(cell);
 }
 
-// The first of the least damaged replicas.
-int Resolver::LeastDamaged(const OperationUnit& unit, const int32_t* bitlines, int replicas) const {
-  int best = 0;
-  int32_t least = std::numeric_limits<int32_t>::max();
-  for (int r = 0; r < replicas; ++r) {
-    const int32_t damage = SquaredDistance(Bitline(bitlines[r]) + unit.first, decided_.data() + unit.first, unit.count);
-    if (damage >= least) continue;
-    least = damage;
-    best = r;
-  }
-  return best;
-}
-
 void Resolver::Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels, int16_t* analog) {
   const TileVotes& votes = layer_.votes(tile);
   if (votes.replicas.empty()) return;
@@ -127,7 +128,10 @@ void Resolver::Resolve(Combiner combiner, const RowBlock& block, int64_t tile, u
   for (const int replicas : votes.replicas) {
     Decide(bitlines, replicas);
     for (const OperationUnit& unit : block.units) {
-      const int32_t chosen = bitlines[combiner == Combiner::kCell ? 0 : LeastDamaged(unit, bitlines, replicas)];
+      const auto damage = [&](int r) {
+        return SquaredDistance(Bitline(bitlines[r]) + unit.first, decided_.data() + unit.first, unit.count);
+      };
+      const int32_t chosen = bitlines[combiner == Combiner::kCell ? 0 : FirstOfLeast(replicas, damage)];
       const uint8_t* from = combiner == Combiner::kCell ? decided_.data() : Bitline(chosen);
       if (from == Bitline(bitlines[0])) continue;  // already there
       for (int i = unit.first; i < unit.first + unit.count; ++i) {

@@ -22,7 +22,6 @@ class Resolver {
  private:
   void Transpose(const RowBlock& block, const uint8_t* levels);
   void Decide(const int32_t* bitlines, int replicas);
-  int LeastDamaged(const OperationUnit& unit, const int32_t* bitlines, int replicas) const;
 
   const uint8_t* Bitline(int64_t col) const { return cells_.data() + col * stride_; }
 

@@ -4,6 +4,8 @@ VENV := build/venv
 OLDEST := build/venv-oldest
 # The oldest ONNX Runtime that the provider supports; keep in step with pyproject.toml.
 OLDEST_ONNXRUNTIME := 1.26.0
+# What is tested again on that one, and on a provider that clang built.
+KERNEL_TESTS := tests/test_kernels.py tests/test_kernels_votes.py tests/test_session.py tests/test_session_models.py
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: demo test test-train lint sanitize fuzz clang bench effects results figures docs clean
@@ -17,7 +19,7 @@ test: $(VENV)/installed $(OLDEST)/installed  ## all tests, and the kernels again
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
 	$(VENV)/bin/pytest -n 2
 	$(OLDEST)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]" onnxruntime==$(OLDEST_ONNXRUNTIME)
-	$(OLDEST)/bin/pytest -n 2 tests/test_kernels.py tests/test_session.py
+	$(OLDEST)/bin/pytest -n 2 $(KERNEL_TESTS)
 
 # A torch without a version, or from elsewhere, brings gigabytes of CUDA.
 $(VENV)/torch: $(VENV)/installed
@@ -51,7 +53,7 @@ clang: $(VENV)/installed  ## the kernels' tests on a provider that clang built; 
 	cmake -S runtime/native -B build/clang -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
 	cmake --build build/clang -j 2
 	rm -rf build/clang/packages && mkdir build/clang/packages && cp -r rcompile runtime targets build/clang/packages && cp build/clang/libcrossbar_ep.so build/clang/packages/runtime/
-	cd build/clang/packages && PYTHONPATH=. "$(CURDIR)/$(VENV)/bin/python" -m pytest -q "$(CURDIR)/tests/test_kernels.py" "$(CURDIR)/tests/test_session.py"
+	cd build/clang/packages && PYTHONPATH=. "$(CURDIR)/$(VENV)/bin/python" -m pytest -q $(KERNEL_TESTS:%="$(CURDIR)/%")
 
 bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; writes build/bench.json
 	$(VENV)/bin/python benchmarks/bench.py --out build/bench.json

@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SANITIZERS = {
     "address": (
         "-fsanitize=address,undefined -fno-sanitize-recover=all", "libasan.so", {"ASAN_OPTIONS": "detect_leaks=0"},
-        ("test_kernels.py", "test_session.py", "test_hostile_nodes.py", "test_one_die_a_run.py", "test_effects_native.py"),
+        (
+            "test_kernels.py", "test_kernels_votes.py", "test_session.py", "test_session_models.py",
+            "test_hostile_nodes.py", "test_one_die_a_run.py", "test_effects_native.py",
+        ),
     ),
     "thread": ("-fsanitize=thread", "libtsan.so", {"TSAN_OPTIONS": "report_signal_unsafe=0"}, ("test_one_die_a_run.py",)),
 }  # fmt: skip

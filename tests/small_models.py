@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rcompile.hardware.target import Adc, Target
 from rcompile.hardware.target_file import load_target
+from rcompile.layout.quantize import QuantizedLinear
 
 
 def save_model(
@@ -88,6 +89,10 @@ def tiny_classifier(path: Path, seed: int = 0, labels: int = 2, hidden: int = 32
     return path
 
 
+# Two sentences for a tiny classifier.
+FEEDS = {"input_ids": np.arange(12).reshape(2, 6), "attention_mask": np.ones((2, 6), np.int64)}
+
+
 def tiny_bert(folder: Path, **sizes: int) -> Path:
     """A BERT classifier of two tiny layers, as `save_pretrained` writes it. sizes: those that are not tiny."""
     import torch
@@ -117,6 +122,13 @@ def write_sentences(folder: Path, count: int = 30, seed: int = 0) -> Path:
     (folder / "sst2").mkdir(parents=True)
     (folder / "sst2" / "validation.tsv").write_text("sentence\tlabel\n" + "\n".join(lines) + "\n")
     return folder
+
+
+def gaussian(inputs: int, outputs: int, seed: int) -> QuantizedLinear:
+    """A linear of normal codes, its outputs on various scales."""
+    rng = np.random.default_rng(seed)
+    codes = np.clip(np.rint(rng.normal(0, 30, (inputs, outputs))), -127, 127)
+    return QuantizedLinear(f"layer{seed}", codes.astype(np.int8), rng.uniform(0.5, 2, outputs).astype(np.float32))
 
 
 IDEAL_ADC = Adc(bits=0, step_levels=1.0).model_dump()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("rcompile", "runtime", "benchmarks", "docs")
+FOLDERS = ("rcompile", "runtime", "tests", "benchmarks", "docs")
 MOST_LINES, MOST_FUNCTION_LINES = 300, 50
 SOURCES = sorted(p for f in FOLDERS for kind in ("*.py", "*.h", "*.cc") for p in (ROOT / f).rglob(kind))
 

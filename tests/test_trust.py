@@ -1,12 +1,6 @@
-"""What a bundle says of itself is not believed: sessions, `rcompile check` and readers of fault maps hold it against
-the arrays, in memory that what lies on the disk bounds.
-"""
+"""What a bundle says of itself is not believed: sessions and `rcompile check` hold it against the arrays."""
 
-import json
 import shutil
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import pytest
+from edited_bundles import change, first
 from hostile_bundles import LAYER
 from onnx import helper
 from safetensors.numpy import load_file, save_file
@@ -24,9 +19,7 @@ import runtime
 from rcompile import CompileOptions, compile_model
 from rcompile.bundle.check import check
 from rcompile.bundle.reader import Bundle
-from rcompile.canonical import file_sha256
 from rcompile.errors import BadInputError
-from rcompile.hardware.target import Target
 
 SCHEMES = {
     "none": CompileOptions(keep_source=False),
@@ -49,22 +42,8 @@ def bundle(sound: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound / "paper", tmp_path / "bundle"))
 
 
-def change(bundle: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Edit the manifest, and make its digests agree with target and files."""
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    edit(manifest)
-    manifest["target_sha256"] = Target.model_validate_json(json.dumps(manifest["target"])).sha256
-    for name, entry in manifest["files"].items():
-        entry |= {"sha256": file_sha256(bundle / name), "bytes": (bundle / name).stat().st_size}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-
-
 def found(bundle: Path) -> str:
     return "\n".join(problem for _, problems in check(Bundle.open(bundle)) for problem in problems)
-
-
-def first(manifest: dict[str, Any]) -> dict[str, Any]:
-    return next(entry for entry in manifest["layers"] if entry["name"] == LAYER)
 
 
 def node(graph: onnx.GraphProto) -> onnx.NodeProto:
@@ -248,65 +227,3 @@ def test_a_type_that_safetensors_lacks(bundle: Path) -> None:
     assert "'first.safetensors' is not a safetensors file" in problem
     with pytest.raises(BadInputError, match="is not a safetensors file"):
         runtime.load(bundle)
-
-
-def within(megabytes: int, script: str, *arguments: object) -> str:
-    """What a script prints in a process that may map so much more memory once everything is imported."""
-    limit = (
-        "import resource, sys; from pathlib import Path\n"
-        "from rcompile.bundle.check import check; from rcompile.bundle.reader import Bundle\n"
-        "import runtime; runtime.read_die\n"
-        "pages = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
-        f"resource.setrlimit(resource.RLIMIT_AS, (pages + ({megabytes} << 20),) * 2)\n"
-    )
-    command = [sys.executable, "-c", limit + script, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout
-
-
-CHECK = "print([p for _, found in check(Bundle.open(sys.argv[1])) for p in found])"
-
-
-def test_check_takes_no_memory_for_what_is_not_there(bundle: Path) -> None:
-    change(bundle, lambda manifest: first(manifest).update(inputs=1 << 26))
-    assert "[layer-size]" in within(512, CHECK, bundle)
-
-
-def test_check_takes_no_memory_for_weights_that_are_pruned(bundle: Path) -> None:
-    """2^31 weights, and four MB of scales on the disk."""
-
-    def wide(arrays: hostile_bundles.Arrays) -> None:
-        arrays.update(inputs=1 << 11, outputs=1 << 20)
-        for name in ("weight_scale", "bias.0"):
-            arrays[name] = np.resize(arrays[name], 1 << 20)
-
-    hostile_bundles.damage(bundle, wide)
-    assert "the images do not decode to the quantized weights" in within(512, CHECK, bundle)
-
-
-READ = """
-try:
-    runtime.read_die(sys.argv[2], Bundle.open(sys.argv[1]))
-except Exception as error:
-    print(type(error).__name__, error)
-"""
-
-
-def test_a_fault_map_that_unpacks_to_gigabytes_is_refused(bundle: Path, tmp_path: Path) -> None:
-    """A GiB of zeros in a MB."""
-    shape = (1 << 20, 16, 64)
-    path = tmp_path / "map.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("first.npy", "w") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        for _ in range(1 << 6):
-            file.write(bytes(1 << 24))
-    said = within(512, READ, bundle, path)
-    assert f"'first' is uint8 {list(shape)}, the bundle needs uint8 [6, 16, 32]" in said
-
-
-def test_a_fault_map_as_large_as_a_manifest_claims_is_refused(bundle: Path, tmp_path: Path) -> None:
-    change(bundle, lambda manifest: first(manifest).update(tiles=1 << 22))
-    np.savez_compressed(tmp_path / "map.npz", first=np.zeros((6, 16, 32), np.uint8))
-    said = within(512, READ, bundle, tmp_path / "map.npz")
-    assert "levels of 'tiles/first.safetensors' are [6, 16, 32], the manifest's sizes [4194304, 16, 32]" in said

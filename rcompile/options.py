@@ -22,8 +22,10 @@ class CompileOptions(BaseModel):
     combiner: Combiner | None = Field(
         default=None, description="how replicas are to be combined, null for the best predicted"
     )
-    sa0: float | None = Field(default=None, description="the SA0 rate to guard against, null for the target's")
-    sa1: float | None = Field(default=None, description="the SA1 rate to guard against, null for the target's")
+    sa0: float | None = Field(
+        default=None, description="the SA0 rate to guard against; null: what protection can carry, of the target's"
+    )
+    sa1: float | None = Field(default=None, description="the SA1 rate to guard against; null: as sa0")
     allow_extra_crossbars: bool = Field(default=False, description="let protection take more than the dense model")
 
     def check(self) -> None:

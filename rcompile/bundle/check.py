@@ -16,7 +16,7 @@ from rcompile.bundle.reader import Bundle, DamagedError
 from rcompile.layout.compact import used_lines
 from rcompile.layout.normal_form import BlockCodes, decode_blocks
 from rcompile.protection.allocate import Survey
-from rcompile.protection.protect import combiners_of
+from rcompile.protection.protect import combiners_of, may_allocate_for
 
 # Codes that are hashed at a time: a pruned layer has more weights than cells, so they are never all at hand.
 BAND = 1 << 22
@@ -125,12 +125,9 @@ def _protection_problems(bundle: Bundle, sound: Sequence[Found]) -> list[str]:
         wrong.append(f"protection.allocations lists '{unknown[0]}', which is no layer")
     if manifest.combiner not in combiners_of(manifest.options, manifest.target):
         wrong.append(f"combiner {manifest.combiner} is not one that options and target allow")
-    rates = manifest.target.faults.chosen(manifest.options.sa0, manifest.options.sa1)
-    if (protection.sa0, protection.sa1) != rates:
-        return [
-            *wrong,
-            f"protection is for rates {protection.sa0} and {protection.sa1}, options and target give {rates}",
-        ]
+    rates = protection.sa0 or 0.0, protection.sa1 or 0.0
+    if not may_allocate_for(rates, manifest.options, manifest.target):
+        return [*wrong, f"protection is for rates {rates[0]} and {rates[1]}, which options and target do not give"]
     error = predict([(f.survey, f.copies) for f in sound], manifest.combiner, manifest.target, rates)
     if len(sound) == len(manifest.layers) and error is not None:
         said = protection.predicted_error

@@ -122,8 +122,13 @@ def main() -> None:
     type=click.Choice(words(VotingCombiner)),
     help="How replicas are combined.  [default: of those that the target has, the best predicted]",
 )
-@click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
-@click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against.  [default: the target's]")
+@click.option(
+    "--sa0",
+    type=float,
+    metavar="RATE",
+    help="SA0 rate to protect against.  [default for auto: as many stuck cells as can be carried]",
+)
+@click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against, as --sa0.")
 @click.option("--allow-extra-crossbars", is_flag=True, help="Let protection take more crossbars than the dense model.")
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")

@@ -92,6 +92,8 @@ def print_compiled(result: Compiled, console: Console, every_layer: bool) -> Non
         f"{len(result.layers)} linears, {weights:,} weights{size}; {len(result.unmapped)} products stay on the host{where}",
         highlight=False,
     )
+    if result.manifest is not None and result.manifest.protection is not None:
+        console.print(_protection_line(result.manifest), highlight=False)
     if result.manifest is not None and result.manifest.source.tokenizer is None:
         console.print(
             "no tokenizer.json beside the model: `rcompile evaluate` will not be able to read text", highlight=False
@@ -177,10 +179,15 @@ def _protection_line(manifest: Manifest) -> str:
     protection, options = manifest.protection, manifest.options
     assert protection is not None
     text = f"protected: {options.protect}, voting by {manifest.combiner}"
-    if protection.predicted_error is not None:
-        rates = f"SA0 {protection.sa0:.3%}, SA1 {protection.sa1:.3%}"
-        text += f"; predicted error of an output {100 * protection.predicted_error**0.5:.1f} % at {rates}"
-    return text
+    if protection.predicted_error is None or protection.sa0 is None or protection.sa1 is None:
+        return text
+    error, rates = (
+        f"{100 * protection.predicted_error**0.5:.1f} %",
+        f"SA0 {protection.sa0:.3%}, SA1 {protection.sa1:.3%}",
+    )
+    if options.protect == "auto" and options.sa0 is options.sa1 is None:
+        return f"{text}; predicted to carry {protection.sa0 + protection.sa1:.2%} stuck cells ({rates}), where an output has an error of {error}"
+    return f"{text}; predicted error of an output {error} at {rates}"
 
 
 def print_bundle(bundle: Bundle, console: Console) -> None:

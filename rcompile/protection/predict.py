@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -19,6 +20,9 @@ from rcompile.hardware.target import Target
 from rcompile.vocabulary import Combiner, VotingCombiner
 
 F64 = npt.NDArray[np.float64]
+# What a read's rounding costs, over what it would cost if all input codes were equally likely: codes of a transformer
+# have a tenth of the energy of white ones, and the upper planes of small ones cancel in part.
+SMALL_CODES = 3.3
 
 
 def level_error(
@@ -57,30 +61,57 @@ def _decided(levels: F64, replicas: int, wordlines: int, target: Target, sa0: fl
     """Squared error of the level that a self-test decides on: over all counts of replicas at level 0, at the top and
     good. Exact.
     """
-    top, total = target.top_level, 0.0
+    squares, counts = _decisions(replicas, target.top_level, target.likelier_level)
+    zeros, tops, good, ways = counts
+    chance = ways * sa0**zeros * sa1**tops * (1 - sa0 - sa1) ** good
+    return wordlines * float(levels @ squares @ chance)
+
+
+@functools.cache
+def _decisions(replicas: int, top: int, likelier: int) -> tuple[F64, F64]:
+    """Squared error of the decision, [top + 1, C], by true level and by how many replicas are stuck; and of each such
+    case replicas at level 0, at the top, good, and ways to choose them, [4, C].
+    """
+    squares, counts = [], []
     for zeros, tops in product(range(replicas + 1), repeat=2):
         good = replicas - zeros - tops
         if good < 0:
             continue
-        chance = comb(replicas, zeros) * comb(replicas - zeros, tops) * sa0**zeros * sa1**tops * (1 - sa0 - sa1) ** good
-        for level, share in enumerate(levels):
+        counts.append((zeros, tops, good, comb(replicas, zeros) * comb(replicas - zeros, tops)))
+        of_level = []
+        for level in range(top + 1):
             votes = np.zeros(top + 1, np.int64)
             np.add.at(votes, [0, top, level], [zeros, tops, good])
             winners = np.flatnonzero(votes == votes.max())
             between = winners[(winners > 0) & (winners < top)]
-            tie = target.likelier_level if len(winners) > 1 else winners[0]
-            total += chance * share * (int(between[0] if len(between) else tie) - level) ** 2
-    return wordlines * total
+            tie = likelier if len(winners) > 1 else winners[0]
+            of_level.append((int(between[0] if len(between) else tie) - level) ** 2)
+        squares.append(of_level)
+    return np.array(squares, np.float64).T, np.array(counts, np.float64).T
 
 
 def _mean(levels: F64, replicas: int, wordlines: int, target: Target, sa0: float, sa1: float) -> float:
     """`E[e^2] / R + (1 - 1/R) E[E[e given l]^2]` a wordline: replicas of a cell share its level l, so their errors have
-    a mean in common. Exact but for the rounding of the averaged codes.
+    a mean in common; exact. Behind a converter that rounds, what the rounding of averaged codes adds.
     """
     errors, chance = _errors(levels, sa0, sa1)
     square = float(chance.sum(axis=1) @ errors**2)
     common = float((chance.T @ errors) ** 2 @ np.divide(1, levels, where=levels > 0, out=np.zeros_like(levels)))
-    return wordlines * (square + common * (replicas - 1)) / replicas
+    rounded = _rounding(levels, replicas, wordlines, sa0, sa1) if target.adc.bits else 0.0
+    return wordlines * (square + common * (replicas - 1)) / replicas + rounded
+
+
+def _rounding(levels: F64, replicas: int, wordlines: int, sa0: float, sa1: float) -> float:
+    """Four times the variance, over dies and inputs, of `floor(sum / R + 1/2) - sum / R`, by the distribution of the
+    replicas' sum modulo R; each wordline is driven with probability 1/2. And SMALL_CODES, for it does not get smaller
+    with the input codes.
+    """
+    errors, chance = _errors(levels, sa0, sa1)
+    remainders = np.arange(replicas)
+    of_cell = np.exp(2j * np.pi * np.outer(remainders, errors) / replicas) @ chance.sum(axis=1)
+    pmf = np.fft.fft(((1 + of_cell**replicas) / 2) ** wordlines).real / replicas
+    off = np.floor(remainders / replicas + 0.5) - remainders / replicas
+    return SMALL_CODES * 4 * float(pmf @ off**2 - (pmf @ off) ** 2)
 
 
 def _least_damage(levels: F64, replicas: int, wordlines: int, target: Target, sa0: float, sa1: float) -> float:
@@ -90,14 +121,19 @@ def _least_damage(levels: F64, replicas: int, wordlines: int, target: Target, sa
     Takes the errors of replicas as independent although replicas share their level, and the self-test as infallible:
     exact for few faults, up to a third low for three or five replicas where a tenth of the cells are stuck.
     """
-    errors, chance = _errors(levels, sa0, sa1)
+    return float((_damage_beyond(tuple(levels), wordlines, sa0, sa1) ** replicas).sum())
+
+
+@functools.lru_cache(maxsize=4)
+def _damage_beyond(levels: tuple[float, ...], wordlines: int, sa0: float, sa1: float) -> F64:
+    """P(damage > d) of one replica, for d = 0, 1, .."""
+    errors, chance = _errors(np.array(levels), sa0, sa1)
     top = len(levels) - 1
     squares = np.bincount((errors**2).astype(np.int64), weights=chance.sum(axis=1), minlength=top * top + 1)
     # The distribution of a sum is the power of the characteristic function; long enough that nothing wraps.
     length = 1 << (wordlines * top * top).bit_length()
     damage = np.fft.irfft(np.fft.rfft(squares, length) ** wordlines, length).clip(0)
-    beyond = 1 - np.cumsum(damage)
-    return float((beyond.clip(0) ** replicas).sum())
+    return (1 - np.cumsum(damage)).clip(0)
 
 
 def _median(levels: F64, replicas: int, wordlines: int, target: Target, sa0: float, sa1: float) -> float:
@@ -108,17 +144,8 @@ def _median(levels: F64, replicas: int, wordlines: int, target: Target, sa0: flo
     independent, and the reads of 1-bit DACs: with 2 to 4 bits, drawn dies have up to 17 % more where a tenth of the
     cells are stuck.
     """
-    errors, chance = _errors(levels, sa0, sa1)
-    top = len(levels) - 1
-    stuck = wordlines * (sa0 + sa1)
-    reach = top * (stuck / 2 + 4 * np.sqrt(stuck + 1))  # of a read's error; what is beyond would wrap
-    size = 1 << max(5, int(2 * reach).bit_length())
-    pair = np.zeros((size, size))
-    for error, p in zip(errors.astype(np.int64), chance.sum(axis=1), strict=True):
-        for a, b in product((0, error), repeat=2):
-            pair[a % size, b % size] += p / 4
-    pmf = np.fft.fftshift(np.fft.irfft2(np.fft.rfft2(pair) ** wordlines, s=pair.shape).clip(0))
-    both = pmf.cumsum(0).cumsum(1)
+    both = _both_reads(tuple(levels), wordlines, sa0, sa1)
+    size = len(both)
     one = both[:, -1]
     joint = np.zeros_like(both)
     least = (replicas - 1) // 2 + 1
@@ -133,6 +160,24 @@ def _median(levels: F64, replicas: int, wordlines: int, target: Target, sa0: flo
     values = np.arange(size) - size // 2
     median = np.diff(np.diff(joint, axis=0, prepend=0), axis=1, prepend=0)
     return max(0.0, 4 * float(np.diff(joint[:, -1], prepend=0) @ values**2 - values @ median @ values))
+
+
+@functools.lru_cache(maxsize=4)
+def _both_reads(levels: tuple[float, ...], wordlines: int, sa0: float, sa1: float) -> F64:
+    """P(error of a first read <= a, of a second <= b) of one replica on one die, for independent inputs: f64 [size,
+    size], a and b from -size / 2 up.
+    """
+    errors, chance = _errors(np.array(levels), sa0, sa1)
+    top = len(levels) - 1
+    stuck = wordlines * (sa0 + sa1)
+    reach = top * (stuck / 2 + 4 * np.sqrt(stuck + 1))  # of a read's error; what is beyond would wrap
+    size = 1 << max(5, int(2 * reach).bit_length())
+    pair = np.zeros((size, size))
+    for error, p in zip(errors.astype(np.int64), chance.sum(axis=1), strict=True):
+        for a, b in product((0, error), repeat=2):
+            pair[a % size, b % size] += p / 4
+    pmf = np.fft.fftshift(np.fft.irfft2(np.fft.rfft2(pair) ** wordlines, s=pair.shape).clip(0))
+    return pmf.cumsum(0).cumsum(1)
 
 
 # Of one read of so many wordlines, after the vote of so many replicas.

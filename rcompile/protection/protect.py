@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rcompile.errors import UnsupportedError, UsageError
-from rcompile.hardware.target import Target
+from rcompile.hardware.target import Faults, Target
 from rcompile.layout.compact import UsedLines
 from rcompile.layout.normal_form import F32, I8, U8, digit_levels
 from rcompile.layout.place import plain_crossbars
@@ -23,6 +23,7 @@ from rcompile.protection.allocate import (
     predict_errors,
     predicted_error,
 )
+from rcompile.protection.carry import CLOSE, LEAST_SHARE, TOLERATED_ERROR, carried_share, rates_of
 from rcompile.protection.paper import published
 from rcompile.vocabulary import Combiner, Scheme
 
@@ -41,6 +42,20 @@ class Protection:
 
 
 UNPROTECTED = Protection("none", {})
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What a combiner and rates (SA0, SA1) lead to. replicas: u8 [N, magnitudes] by layer."""
+
+    combiner: Combiner
+    rates: tuple[float, float]
+    error: float
+    replicas: Mapping[str, U8]
+
+
+# Of a combiner, rates, and the replicas that are held; None: those that are best at the rates.
+Predicted = Callable[[Combiner, tuple[float, float], Mapping[str, U8] | None], Candidate]
 
 # What each scheme allocates: u8 [N, magnitudes] by layer, of what is known of the layers, their predicted errors, and
 # the crossbars there are.
@@ -88,28 +103,58 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
 
     `paper`: three copies of the largest digit, and if those do not fit, the lowest digit of all outputs gives way (Li
     et al. 2024). `auto`: for each output the allocation of least predicted error, at the price of a bitline at which
-    all fit. Raises UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold
-    the result.
+    all fit; without rates for the largest share of stuck cells that some combiner is predicted to carry. Raises
+    UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold the result.
     """
     choices = combiners_of(options, target)
     budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
     sa0, sa1 = target.faults.chosen(options.sa0, options.sa1)
     if options.protect == "auto" and sa0 + sa1 == 0:
         raise UsageError(f"target '{target.name}' has no fault rates to protect against: give --sa0 and --sa1.")
-    found = []
-    for combiner in choices:
-        errors = predict_errors(layers, combiner, target, sa0, sa1)
-        replicas = SCHEMES[options.protect](layers, errors, budget, target)
-        found.append((predicted_error(layers, replicas, errors), combiner, replicas))
-    error, combiner, replicas = min(found, key=lambda f: f[0])
-    needed = sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers)
+
+    def predicted(combiner: Combiner, rates: tuple[float, float], held: Mapping[str, U8] | None) -> Candidate:
+        errors = predict_errors(layers, combiner, target, *rates)
+        replicas = SCHEMES[options.protect](layers, errors, budget, target) if held is None else held
+        return Candidate(combiner, rates, predicted_error(layers, replicas, errors), replicas)
+
+    if options.protect == "auto" and options.sa0 is options.sa1 is None:
+        best = _carrying_most(choices, predicted, target.faults)
+    else:
+        best = min((predicted(combiner, (sa0, sa1), None) for combiner in choices), key=lambda c: c.error)
+    needed = sum(crossbars_of(layer, best.replicas[layer.name], target) for layer in layers)
     if needed > budget and not options.allow_extra_crossbars:
         raise UnsupportedError(
             f"--protect {options.protect} needs {needed} crossbars, the dense model {budget}. Prune the model (`rcompile train`, `rcompile prune`), "
             "or --allow-extra-crossbars."
         )
-    by_digit = {name: target.encoding.by_digit(copies) for name, copies in replicas.items()}
-    return Protection(combiner, by_digit, sa0, sa1, error)
+    by_digit = {name: target.encoding.by_digit(copies) for name, copies in best.replicas.items()}
+    return Protection(best.combiner, by_digit, *best.rates, best.error)
+
+
+def _carrying_most(choices: Sequence[Combiner], predicted: Predicted, faults: Faults) -> Candidate:
+    """Of all combiners the one that carries most stuck cells, up to the target's; of equals the first."""
+    total = faults.sa0_rate + faults.sa1_rate
+    best: Candidate | None = None
+    share = min(LEAST_SHARE, total)
+    for combiner in choices:
+        least = share if best is None else min(share * (1 + CLOSE), total)
+        found = predicted(combiner, rates_of(least, faults), None)
+        if best is not None and (share == total or found.error > TOLERATED_ERROR):
+            continue
+        # The best allocation depends little on the share: that of one share finds the next.
+        least = carried_share(_error_of(predicted, combiner, found.replicas, faults), least, total)
+        held = predicted(combiner, rates_of(least, faults), None).replicas
+        share = carried_share(_error_of(predicted, combiner, held, faults), least, total)
+        best = predicted(combiner, rates_of(share, faults), held)
+    assert best is not None  # combiners_of names one at least
+    return best
+
+
+def _error_of(
+    predicted: Predicted, combiner: Combiner, held: Mapping[str, U8], faults: Faults
+) -> Callable[[float], float]:
+    """The error of an allocation, by the share of stuck cells."""
+    return lambda share: predicted(combiner, rates_of(share, faults), held).error
 
 
 def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:
@@ -127,3 +172,17 @@ def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:
     if options.combiner not in has:
         raise UsageError(f"target '{target.name}' has no combiner '{options.combiner}'; it has {', '.join(has)}.")
     return [options.combiner]
+
+
+def may_allocate_for(rates: tuple[float, float], options: CompileOptions, target: Target) -> bool:
+    """Whether `protect` allocates for these rates (SA0, SA1): those that are asked for, or else a share of the target's
+    for `auto`, the target's for `paper`.
+    """
+    faults = target.faults
+    asked = faults.chosen(options.sa0, options.sa1)
+    if options.protect != "auto" or options.sa0 is not None or options.sa1 is not None:
+        return rates == asked
+    share = sum(rates)
+    return (
+        sum(asked) > 0 and share <= sum(asked) * (1 + 1e-9) and np.allclose(rates, rates_of(share, faults), rtol=1e-9)
+    )

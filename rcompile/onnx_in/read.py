@@ -19,6 +19,7 @@ from onnx_ir.passes.common import (
 )
 
 from rcompile.errors import BadInputError, UnsupportedError
+from rcompile.onnx_in.codes import name_codes
 from rcompile.onnx_in.storage import check_storage
 
 OLDEST_OPSET = 11
@@ -69,6 +70,7 @@ def read_model(path: Path) -> ir.Model:
             f"'{path}' has opset {opset}; the oldest supported is {OLDEST_OPSET}. Export it again with a newer opset."
         )
     _check_values(model, path)
+    name_codes(model, opset)
     return model
 
 

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rcompile.bundle.scratch import held, new_folder
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
 from rcompile.onnx_in.names import NAME_SCOPES
-from rcompile.onnx_in.text import INPUT_NAMES
+from rcompile.onnx_in.text import INPUT_NAMES, TOKENIZER
 from rcompile.train.extras import require
 from rcompile.vocabulary import Exporter
 from runtime.scoring.hub import offline_unless_reachable
@@ -61,17 +61,17 @@ def export_model(source: str, out: Path, *, exporter: Exporter = "dynamo", force
     if out.exists() and not force:
         raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
     loaded = _load(source)
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as scratch:
-        _export(loaded, source, Path(scratch) / out.name, exporter)
-        _strip(Path(scratch) / out.name)
-        for path in Path(scratch).iterdir():
-            os.replace(path, out.absolute().parent / path.name)
-    beside = out.absolute().parent / "tokenizer.json"
-    with suppress(BadInputError):  # a model without a tokenizer can be exported
-        tokenizer = tokenizer_file(source)
-        if tokenizer.resolve() != beside.resolve():
-            shutil.copyfile(tokenizer, beside)
+    folder = out.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(out), new_folder(out) as scratch:
+        _export(loaded, source, scratch / out.name, exporter)
+        _strip(scratch / out.name)
+        with suppress(BadInputError):  # a model without a tokenizer can be exported
+            tokenizer = tokenizer_file(source)
+            if tokenizer.resolve() != (folder / TOKENIZER).resolve():
+                shutil.copyfile(tokenizer, scratch / TOKENIZER)
+        for path in sorted(scratch.iterdir(), key=lambda p: p.name == out.name):  # the model last: then all is there
+            os.replace(path, folder / path.name)
 
 
 def _load(source: str) -> Loaded:

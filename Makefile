@@ -8,7 +8,7 @@ OLDEST_ONNXRUNTIME := 1.26.0
 KERNEL_TESTS := tests/test_kernels.py tests/test_kernels_votes.py tests/test_session.py tests/test_session_models.py
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-train lint sanitize fuzz clang bench effects results figures docs clean
+.PHONY: demo test test-train lint sanitize fuzz crash clang bench effects results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -28,13 +28,17 @@ $(VENV)/torch: $(VENV)/installed
 	touch $@
 
 test-train: $(VENV)/torch  ## the tests of training and export, which need torch
-	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py tests/test_benchmarks_train.py
+	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_export.py tests/test_crash.py tests/test_benchmarks_train.py
 
 COUNT ?= 10000
 SEED ?= 1
 fuzz: $(VENV)/installed  ## COUNT changed files of each kind, from SEED: each must be taken or refused
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
 	$(VENV)/bin/python tests/fuzz/run.py --count $(COUNT) --seed $(SEED)
+
+crash: COUNT = 200
+crash: $(VENV)/torch  ## stop compiles, evaluations, trainings and exports COUNT times, from SEED, and run them short of disk, rights, solitude
+	$(VENV)/bin/python tests/crash/run.py --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"

@@ -24,9 +24,17 @@ def _of_checkout() -> str:
     """What git says of the checkout that this package lies in; empty outside one."""
     if not (PACKAGE.parent / ".git").exists():
         return ""
-    command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty=.dirty", "--abbrev=12", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return ""
-    return "g" + found.stdout.strip()
+    return f"g{commit}.dirty" if changes else f"g{commit}"
+
+
+def _git(*arguments: str) -> str:
+    """What git says, without locks: one that is stopped with us would leave its own in the checkout, as `describe`
+    does.
+    """
+    command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

@@ -1,6 +1,7 @@
 """The command line: compile, targets, help; what they print, and their exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,23 @@ def test_the_version_names_the_commit(tmp_path: Path, monkeypatch: pytest.Monkey
     version.full_version.cache_clear()
     assert run("--version").stdout == f"rcompile {version.__version__}+g0123456789ab\n"
     version.full_version.cache_clear()
+
+
+def test_the_version_leaves_the_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A git that is killed while it refreshes the index would leave a lock there."""
+    from rcompile import version
+
+    (tmp_path / "package").mkdir()
+    (tmp_path / "file").write_text("same")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *command], check=True)
+    os.utime(tmp_path / "file", (1, 1))  # the index is out of date
+    before = (tmp_path / ".git" / "index").read_bytes()
+    monkeypatch.setattr(version, "COMMIT", tmp_path / "none")
+    monkeypatch.setattr(version, "PACKAGE", tmp_path / "package")
+    assert version.full_version.__wrapped__().startswith(f"{version.__version__}+g")
+    assert (tmp_path / ".git" / "index").read_bytes() == before
 
 
 def test_a_missing_tokenizer_is_said_at_compile(classifier_onnx: Path, tmp_path: Path) -> None:

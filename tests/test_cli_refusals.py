@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from command_line import BAD_INPUT, OK, UNSUPPORTED, USAGE, compile_to, left_behind
+from command_line import BAD_INPUT, OK, UNSUPPORTED, USAGE, compile_to, left_behind, run
 from onnx import TensorProto, helper, numpy_helper
 from small_models import linear_model, save_model
 
@@ -181,3 +181,13 @@ def test_an_interrupted_command_says_so_in_json(
     result = compile_to(tmp_path / "out", linear_onnx, "--json")
     assert (result.exit_code, result.stderr) == (130, "interrupted; nothing was left behind\n")
     assert json.loads(result.stdout)["error"]["kind"] == "interrupted"
+
+
+def test_an_interruption_outside_of_a_command_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rcompile.cli.commands.Commands.resolve_command", interrupted)
+    monkeypatch.setattr("rcompile.cli.commands.Commands.parse_args", interrupted)
+    result = run("targets", "list")
+    assert (result.exit_code, result.stderr.strip()) == (130, "interrupted; nothing is half-written")

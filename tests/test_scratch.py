@@ -46,7 +46,7 @@ def test_a_second_compile_to_one_place_is_refused(
 ) -> None:
     before = left_behind(tmp_path)
     result = compile_to(tmp_path / "bundle", linear_onnx, *force)
-    assert (result.exit_code, "another compile is writing" in result.stderr) == (USAGE, True), result.output
+    assert (result.exit_code, "another run is writing" in result.stderr) == (USAGE, True), result.output
     assert left_behind(tmp_path) == before
     assert compile_to(tmp_path / "other", linear_onnx).exit_code == OK
 
@@ -79,6 +79,29 @@ def test_a_bundle_set_aside_by_a_killed_compile_comes_back(process: object, bund
     assert left_behind(bundle.parent) == []
 
 
+KILLED_WHILE_REMOVING = """
+import os, shutil, signal, sys
+from pathlib import Path
+from rcompile.cli.main import main
+def removed(path, **options):
+    (Path(path) / "manifest.json").unlink(missing_ok=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+shutil.rmtree = removed
+main(sys.argv[1:])
+"""
+
+
+def test_half_of_a_replaced_bundle_never_comes_back(bundle: Path, linear_onnx: Path) -> None:
+    """Killed while the old bundle is removed; then the new one is moved away."""
+    command = [linear_onnx, "--target", "reram128x128", "-o", bundle, "--force"]
+    subprocess.run([sys.executable, "-c", KILLED_WHILE_REMOVING, *map(str, command)])
+    assert run("check", bundle).exit_code == OK
+    bundle.rename(bundle.parent / "kept")
+    assert compile_to(bundle, linear_onnx).exit_code == OK
+    assert run("check", bundle).exit_code == OK
+    assert left_behind(bundle.parent) == []
+
+
 def test_what_a_running_compile_set_aside_is_let_alone(
     holder: subprocess.Popen[str], linear_onnx: Path, tmp_path: Path
 ) -> None:
@@ -97,7 +120,7 @@ def test_threads_of_one_process_keep_each_other_out(linear_onnx: Path, tmp_path:
             compile_model(linear_onnx, "reram128x128", tmp_path / "out", force=True)
             ended.append("written")
         except UsageError as error:
-            ended.append("refused" if "another compile" in str(error) else str(error))
+            ended.append("refused" if "another run" in str(error) else str(error))
 
     threads = [threading.Thread(target=attempt) for _ in range(8)]
     for thread in threads:

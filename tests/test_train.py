@@ -131,6 +131,37 @@ def test_an_interrupted_run_says_what_it_leaves(
     assert said in result.stderr
 
 
+@pytest.mark.parametrize("command", ["train", "prune"])
+def test_what_a_killed_run_leaves_is_taken_up_by_the_next(
+    command: str, model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when all is written but the last word, and with a checkpoint that is not whole."""
+    samples = tmp_path / "samples.txt"
+    samples.write_text("w1 w2\nw3\n" * 8)
+
+    def again(out: Path) -> None:
+        train(model, data, out) if command == "train" else training.prune(str(model), samples, TARGET, out, 0.8)
+
+    export = training.export_model
+
+    def killed(*arguments: object, **options: bool) -> None:
+        export(*arguments, **options)
+        raise KeyboardInterrupt
+
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    monkeypatch.setattr(training, "export_model", killed)
+    with pytest.raises(KeyboardInterrupt):
+        again(out)
+    monkeypatch.undo()
+    (out / "checkpoint.writing").write_bytes(b"half")
+    again(out)
+    again(whole)
+    assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
+    assert (out / "model.onnx").read_bytes() == (whole / "model.onnx").read_bytes()
+    with pytest.raises(UsageError, match="exists"):
+        again(out)
+
+
 def test_force_replaces_runs_of_ours_only(model: Path, data: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.tex").write_text("all of it")

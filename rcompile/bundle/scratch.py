@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all, under a lock that other processes see: in other containers, and on other
+"""What appears whole or not at all, under a lock that other processes see: in other containers, and on other
 hosts that share the file system.
 """
 
@@ -21,9 +21,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def claimed(out: Path, force: bool) -> Iterator[None]:
-    """Keep `out` from other compiles while the block runs, and refuse, before any work is done, to write where
-    something is that must not be lost. What compiles that were killed left there is cleared.
+def held(out: Path) -> Iterator[None]:
+    """Keep `out`, a file or a directory, from other runs while the block runs. What runs that were killed left beside
+    it is cleared. Raises UsageError where another has it, or where nothing can be written.
     """
     place = out.absolute()
     try:
@@ -36,7 +36,6 @@ def claimed(out: Path, force: bool) -> Iterator[None]:
         raise UsageError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
     try:
         _clear_abandoned(place)
-        _check(out, force)
         yield
     finally:
         try:
@@ -48,25 +47,43 @@ def claimed(out: Path, force: bool) -> Iterator[None]:
 
 
 @contextmanager
+def claimed(out: Path, force: bool) -> Iterator[None]:
+    """Hold `out` for a bundle while the block runs, and refuse, before any work is done, to write where something is
+    that must not be lost.
+    """
+    with held(out):
+        _check(out, force)
+        yield
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """An empty directory beside a held `out`, which vanishes when the block ends."""
+    scratch = _beside(out.absolute(), "partial")
+    try:
+        scratch.mkdir()
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
 def new_bundle(out: Path) -> Iterator[Path]:
     """A scratch directory beside a claimed `out` that takes its place when the block ends well, and vanishes when it
     does not.
     """
     out = out.absolute()
-    scratch = _beside(out, "partial")
     try:
-        scratch.mkdir()
-        (scratch / "tiles").mkdir()
-        yield scratch
-        _put_in_place(scratch, out)
+        with new_folder(out) as scratch:
+            (scratch / "tiles").mkdir()
+            yield scratch
+            _put_in_place(scratch, out)
     except OSError as error:
         if error.errno in FULL:
             raise BadInputError(
                 f"the disk is full: '{out}' was not written, and nothing is left behind. Free space, or choose another -o."
             ) from error
         raise BadInputError(f"cannot write '{out}': {error}. Choose another -o.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check(out: Path, force: bool) -> None:
@@ -94,7 +111,14 @@ def _put_in_place(scratch: Path, out: Path) -> None:
         if previous.exists() and not out.exists():
             previous.rename(out)
         raise
-    shutil.rmtree(previous, ignore_errors=True)
+    _discard(previous, out)
+
+
+def _discard(previous: Path, out: Path) -> None:
+    """Remove a bundle that has its successor. Under another name first: half of it must never come back."""
+    doomed = _beside(out, "partial")
+    previous.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _beside(out: Path, what: str) -> Path:
@@ -120,7 +144,7 @@ def _lock(out: Path) -> int:
         except BlockingIOError:
             os.close(lock)
             raise UsageError(
-                f"another compile is writing '{out}'. Wait until it has ended, or choose another -o."
+                f"another run is writing '{out}'. Wait until it has ended, or choose another -o."
             ) from None
         except BaseException:
             os.close(lock)
@@ -136,7 +160,7 @@ def _still_there(lock: int, path: Path) -> bool:
 
 
 def _clear_abandoned(out: Path) -> None:
-    """Clear up after compiles to the same place that were killed: half-written directories, and a bundle set aside for
+    """Clear up after runs to the same place that were killed: half-written directories, and a bundle set aside for
     its successor. Whoever holds the lock knows that none of them lives.
     """
     name = glob.escape(out.name)
@@ -144,6 +168,6 @@ def _clear_abandoned(out: Path) -> None:
         if not out.exists():
             path.rename(out)
         else:
-            shutil.rmtree(path, ignore_errors=True)
+            _discard(path, out)
     for path in out.parent.glob(f".{name}.partial-*"):
         shutil.rmtree(path, ignore_errors=True)

@@ -31,6 +31,8 @@ class Failure:
     @staticmethod
     def of(error: Exception) -> Failure:
         """What the user reads of an error, and the exit code."""
+        if isinstance(error, click.Abort) and isinstance(error.__cause__, KeyboardInterrupt):  # outside of a command
+            error = Interrupted("nothing is half-written")
         if isinstance(error, click.ClickException):
             return Failure("usage", error.format_message(), error.exit_code)
         if isinstance(error, RcompileError):

@@ -255,7 +255,8 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 def export(source: str, out: Path, exporter: Any, force: bool) -> None:
     """Export a Hugging Face model to ONNX.
 
-    DIR is what `save_pretrained` wrote, NAME a model on the hub or in its cache.
+    DIR is what `save_pretrained` wrote, NAME a model on the hub or in its cache. The heads of sequence and token
+    classification, question answering and masked words are kept; an encoder without a head gives its last hidden state.
     """
     from rcompile.train.export import export_model
 

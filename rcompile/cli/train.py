@@ -192,7 +192,7 @@ def prune(
 @contextmanager
 def _said_what_is_kept(out: Path, force: bool) -> Iterator[None]:
     """If the run in this context is interrupted, say what of it is in `out`, and how to go on."""
-    from rcompile.train.run import CHECKPOINT, ONNX
+    from rcompile.train.run import CHECKPOINT, UNFINISHED
 
     try:
         yield
@@ -200,8 +200,8 @@ def _said_what_is_kept(out: Path, force: bool) -> Iterator[None]:
         if (out / CHECKPOINT).exists():
             without = ", without --force" if force else ""
             kept = f"'{out / CHECKPOINT}' is kept: the same command goes on from it{without}"
-        elif out.is_dir() and any(out.iterdir()) and not (out / ONNX).exists():
-            kept = f"'{out}' is incomplete: remove it, then give the same command again"
+        elif (out / UNFINISHED).exists():
+            kept = f"'{out}' is not whole: the same command starts again"
         else:
             kept = "nothing was left behind"
         raise Interrupted(kept) from None

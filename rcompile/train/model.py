@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from rcompile.errors import BadInputError, UnsupportedError
@@ -249,8 +250,13 @@ def restore(
 
 
 def save(model: Any, source: str, out: Path, record: dict[str, Any]) -> None:
-    """Write a Hugging Face directory with the source's tokenizer, and `training.json`: how it was made."""
-    model.save_pretrained(out)
+    """Write a Hugging Face directory with the source's tokenizer, and `training.json`: how it was made. Raises
+    BadInputError where the weights cannot be written.
+    """
+    try:
+        model.save_pretrained(out)
+    except SafetensorError as error:
+        raise BadInputError(f"cannot write '{out}': {error}. Free space, or choose another -o.") from error
     shutil.copyfile(tokenizer_file(source), out / "tokenizer.json")
     for name in ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         if (Path(source) / name).is_file():

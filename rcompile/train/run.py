@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from rcompile.train.data import read_corpus, read_texts
 from rcompile.train.export import check_source, export_model, model_inputs, tokenizer_file
 from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once
-from rcompile.train.trainer import Progress, Recipe, Trainer
+from rcompile.train.trainer import WRITING, Progress, Recipe, Trainer
 from runtime.scoring.glue import Task, load_examples
 
 CHECKPOINT = "checkpoint.pt"
 ONNX = "model.onnx"
+UNFINISHED = ".rcompile-unfinished"  # the first thing in a directory that is being written, and the last
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def train(  # noqa: PLR0913  # a user's call names them
         raise UnsupportedError(
             f"--fault-rate knows offset encoding only; target '{target.name}' is {target.weights.encoding}."
         )
-    _make(out, force)
     run = {"source": source, "task": task.name, "target": target.sha256, "new head": new_head}
     read = CrossbarRead(target, recipe.fault_rate, recipe.voted, recipe.seed)
-    done = Trainer(model, corpus, score, recipe, budget, groups, read).run(out / CHECKPOINT, run, progress)
     record = {"source": Path(source).name, "task": task.name, "target": target.name, "recipe": asdict(recipe)}
-    _write(source, task.labels, done.state, out, {**record, "steps": done.steps, "held_out": done.held_out}, new_head)
+    with _unfinished(out, force):
+        done = Trainer(model, corpus, score, recipe, budget, groups, read).run(out / CHECKPOINT, run, progress)
+        about = {**record, "steps": done.steps, "held_out": done.held_out}
+        _write(source, task.labels, done.state, out, about, new_head)
     (out / CHECKPOINT).unlink()
     return _result(out, budget, done.masks, done.steps, done.held_out)
 
@@ -114,9 +117,9 @@ def prune(
     texts = read_texts(samples)
     corpus = read_corpus(texts, torch.zeros(len(texts)), tokenizer_file(source), model_inputs(model.config))
     state, masks = prune_once(model, corpus, budget, groups, keep, progress)
-    _make(out, force)
     record = {"source": Path(source).name, "target": target.name, "keep": keep}
-    _write(source, None, state, out, record, new_head=False)
+    with _unfinished(out, force):
+        _write(source, None, state, out, record, new_head=False)
     return _result(out, budget, masks)
 
 
@@ -155,9 +158,11 @@ def _check_free(source: str, out: Path, force: bool) -> None:
     """Raises UsageError for an output that would overwrite what is no run of ours."""
     if out.resolve() == Path(source).resolve():
         raise UsageError(f"-o is '{source}' itself. Choose another directory.")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / CHECKPOINT).exists():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (out / UNFINISHED).exists():
         return
     if not force:
+        if (out / CHECKPOINT).exists():  # which goes after the marker: it is worth hours
+            return
         raise UsageError(f"'{out}' exists. Choose another -o, or --force.")
     if not (out / RECORD).exists():
         raise UsageError(
@@ -165,10 +170,32 @@ def _check_free(source: str, out: Path, force: bool) -> None:
         )
 
 
-def _make(out: Path, force: bool) -> None:
-    if force and out.is_dir():
-        shutil.rmtree(out)
+@contextmanager
+def _unfinished(out: Path, force: bool) -> Iterator[None]:
+    """A directory that says that it is not whole until the block has ended well; force: emptied first. One in which
+    nothing was written is removed.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        (out / UNFINISHED).touch()
+        if force:
+            for path in out.iterdir():
+                if path.name != UNFINISHED:
+                    _remove(path)
+        (out / CHECKPOINT).with_suffix(WRITING).unlink(missing_ok=True)
+        yield
+    except BaseException:
+        if {path.name for path in out.iterdir()} == {UNFINISHED}:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+    (out / UNFINISHED).unlink()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _labels(task: Task, labels: Any) -> Tensor:
@@ -181,7 +208,7 @@ def _write(
     model = load_classifier(source, labels, new_head=new_head)
     model.load_state_dict(state)
     save(model, source, out, record)
-    export_model(str(out), out / ONNX)
+    export_model(str(out), out / ONNX, force=True)  # a run that was killed may have come so far
 
 
 def _result(out: Path, budget: Budget, masks: Masks, steps: int = 0, held_out: float | None = None) -> Pruned:

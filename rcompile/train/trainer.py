@@ -24,6 +24,7 @@ Progress = Callable[[str, int, int], None]
 Score = Callable[[Tensor, Tensor], float]
 GATE_RATE = 0.05
 IMPORTANCE_BATCHES = 24
+WRITING = ".writing"  # the suffix of a checkpoint that is not whole
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,14 @@ class Trainer:
             "random": torch.get_rng_state(),
             "faults": self.read.generator.get_state(),
         }
-        scratch = checkpoint.with_suffix(".writing")
-        torch.save(state, scratch)
-        os.replace(scratch, checkpoint)
+        scratch = checkpoint.with_suffix(WRITING)
+        try:
+            torch.save(state, scratch)
+            os.replace(scratch, checkpoint)
+        except (OSError, RuntimeError) as error:  # torch tells of a full disk as RuntimeError
+            raise BadInputError(f"cannot write '{checkpoint}': {error}. Free space, or choose another -o.") from error
+        finally:
+            scratch.unlink(missing_ok=True)
 
     def _load(self, checkpoint: Path) -> None:
         try:

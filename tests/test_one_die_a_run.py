@@ -36,7 +36,7 @@ def test_concurrent_runs_see_one_die_and_one_combiner(demo: Path, mode: ort.Exec
     options = ort.SessionOptions()
     options.execution_mode, options.intra_op_num_threads = mode, 1
     session = runtime.load(demo, session_options=options)
-    given = feeds(session, 8)
+    given = feeds(session, 2)
     states = [(die, combiner) for die in DIES for combiner in ("select", "none")]
 
     def put(state: tuple[runtime.Die | None, str]) -> None:
@@ -59,7 +59,7 @@ def test_concurrent_runs_see_one_die_and_one_combiner(demo: Path, mode: ort.Exec
 
     with ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(run) for _ in range(4)]
-        for change in range(60):
+        for change in range(150):
             put(states[change * 5 % len(states)])
         done.set()
         found = [y for run in runs for y in run.result()]

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 EncodingName = Literal["offset", "differential"]
 InputCoding = Literal["twos_complement", "sign_magnitude", "offset"]
 InputScale = Literal["dynamic", "static"]
-VotingCombiner = Literal["cell", "select", "median", "mean"]
+VotingCombiner = Literal["cell", "select", "subset", "median", "mean"]
 Combiner = Literal["none", VotingCombiner]
 Periphery = Literal["readback", "self_test", "sorter", "adder"]
 Scheme = Literal["none", "paper", "auto"]
@@ -26,6 +26,7 @@ ImageFormat = Literal["npz"]
 COMBINER_NEEDS: dict[VotingCombiner, frozenset[Periphery]] = {
     "cell": frozenset({"readback"}),
     "select": frozenset({"self_test"}),
+    "subset": frozenset({"self_test", "adder"}),
     "median": frozenset({"sorter"}),
     "mean": frozenset({"adder"}),
 }

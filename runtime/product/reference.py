@@ -14,7 +14,7 @@ from runtime.die.cells import F64, on_grid
 from runtime.die.layers import LayerOnDie
 from runtime.die.randomness import row_digests
 from runtime.die.reads import Reading, Where
-from runtime.die.votes import operation_units, resolve
+from runtime.die.votes import operation_units, resolve, tickets_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +105,10 @@ def matmul_codes(
     levels = resolve(levels, place, target, combiner)
     for t in range(place.tiles):
         for members in place.vote_groups(t):
+            tickets = tickets_of(combiner, members.shape[1])
             first = members[:, 0]
             output, inverted = place.bitline_output[t, first], tiles.bitline_inverted[t, first] == 1
-            weight = digits[place.bitline_digit[t, first]]
+            weight = digits[place.bitline_digit[t, first]] / tickets
             for unit, wordlines in enumerate(operation_units(place, t, target)):
                 if not wordlines.size:
                     continue
@@ -115,9 +116,9 @@ def matmul_codes(
                 population = pulses.sum(axis=2)[:, :, None]
                 read = _Read(pulses, population, levels[t, wordlines], t, unit, digests)
                 reads = _voted_reads(read, members, target, combiner, reading)
-                correction = -digital_leakage(population, target)
+                correction = -tickets * digital_leakage(population, target)
                 signed = np.where(inverted, -reads, reads)
-                extra = np.where(inverted, top * population - correction, correction)
+                extra = np.where(inverted, tickets * top * population - correction, correction)
                 np.add.at(code_sum.T, output, (np.tensordot(planes.weight, signed, axes=1) * weight).T)
                 np.add.at(digital.T, output, (np.tensordot(planes.weight, extra, axes=1) * weight).T)
         last = (place.bitline_digit[t] == len(digits) - 1) & (place.bitline_replica[t] == 0)
@@ -168,9 +169,12 @@ class _Read:
 
 
 def _voted_reads(read: _Read, members: I64, target: Target, combiner: Combiner, reading: Reading | None) -> F64:
-    """The code of each vote group in one operation unit: [P, M, groups]. members: [groups, R]."""
+    """The code of each vote group in one operation unit, of its tickets the sum: [P, M, groups]. members: [groups,
+    R].
+    """
     if combiner not in ("median", "mean"):
-        return read.codes(members[:, 0], target, reading)
+        tickets = members.T[: tickets_of(combiner, members.shape[1])]
+        return np.sum([read.codes(ticket, target, reading) for ticket in tickets], axis=0)
     replicas = [read.codes(r, target, reading) for r in members.T]
     if combiner == "median":
         return np.sort(replicas, axis=0)[(len(replicas) - 1) // 2]
@@ -222,8 +226,10 @@ def collapsible(
     for t in range(place.tiles):
         driven = (place.wordline_input[t] >= 0)[:, None, None]
         for members in place.vote_groups(t):
-            replicas = levels[t][:, members if combiner in ("median", "mean") else members[:, :1]] * driven
-            alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2))
+            votes = combiner in ("median", "mean")
+            read = members if votes else members[:, : tickets_of(combiner, members.shape[1])]
+            replicas = levels[t][:, read] * driven
+            alike = (replicas == replicas[:, :, :1]).all(axis=(0, 2)) | (not votes)
             for unit in operation_units(place, t, target):
                 worst = target.top_pulse * replicas[unit].sum(axis=0, dtype=np.float64).max(axis=1)
                 offset = np.floor(leakage(np.array(target.top_pulse * len(unit)), target) + 0.5)

@@ -56,24 +56,25 @@ void MostFrequent(const uint8_t* ranks, size_t stride, int replicas, uint8_t* wi
   for (int i = 0; i < kCells; ++i) winner[i] = static_cast<uint8_t>(best[i]);
 }
 
-int32_t SquaredDistance(const uint8_t* a, const uint8_t* b, int count) {
-  int32_t sum = 0;  // at most 4096 * 255^2
+// Of so many cells, the sum of (error + a - b)^2.
+int64_t SquaredSum(const int16_t* error, const uint8_t* a, const uint8_t* b, int count) {
+  int32_t sum = 0;  // at most 4096 * (4 * 15)^2
   for (int i = 0; i < count; ++i) {
-    const int16_t difference = static_cast<int16_t>(a[i] - b[i]);
+    const int16_t difference = static_cast<int16_t>(error[i] + a[i] - b[i]);
     sum += difference * difference;
   }
   return sum;
 }
 
-// The first of the replicas for which `damage` is least.
+// The first of the replicas for which `damage` is least, and how much that is.
 template <class Damage>
-int FirstOfLeast(int replicas, Damage damage) {
+int FirstOfLeast(int replicas, int64_t* least, Damage damage) {
   int best = 0;
-  int32_t least = std::numeric_limits<int32_t>::max();
+  *least = std::numeric_limits<int64_t>::max();
   for (int r = 0; r < replicas; ++r) {
-    const int32_t found = damage(r);
-    if (found >= least) continue;
-    least = found;
+    const int64_t found = damage(r);
+    if (found >= *least) continue;
+    *least = found;
     best = r;
   }
   return best;
@@ -119,25 +120,62 @@ void Resolver::Decide(const int32_t* bitlines, int replicas) {
   for (uint8_t& cell : decided_) cell = ranking.LevelOf(cell);
 }
 
+void Resolver::PutDecided(const RowBlock& block, int32_t bitline, uint8_t* levels) const {
+  const int64_t cols = layer_.arrays().cols;
+  for (size_t i = 0; i < block.wordlines.size(); ++i) levels[block.wordlines[i] * cols + bitline] = decided_[i];
+}
+
+// Tickets one by one, each to the replica that leaves the least damage of their sum, the first of equals; then, of the
+// first one, two, .., the fewest whose mean has the least damage, as often as there are tickets.
+void Resolver::HandOut(const OperationUnit& unit, const int32_t* bitlines, int replicas, int tickets) {
+  const uint8_t* decided = decided_.data() + unit.first;
+  error_.assign(unit.count, 0);
+  int64_t least = std::numeric_limits<int64_t>::max();
+  int kept = 0;
+  for (int given = 1; given <= tickets; ++given) {
+    int64_t damage = 0;
+    chosen_[given - 1] = FirstOfLeast(replicas, &damage, [&](int r) {
+      return SquaredSum(error_.data(), Bitline(bitlines[r]) + unit.first, decided, unit.count);
+    });
+    const uint8_t* cells = Bitline(bitlines[chosen_[given - 1]]) + unit.first;
+    for (int i = 0; i < unit.count; ++i) error_[i] = static_cast<int16_t>(error_[i] + cells[i] - decided[i]);
+    if (tickets % given != 0) continue;
+    const int64_t of_mean = damage * (tickets / given) * (tickets / given);
+    if (of_mean >= least) continue;
+    least = of_mean;
+    kept = given;
+  }
+  for (int t = kept; t < tickets; ++t) chosen_[t] = chosen_[t % kept];
+}
+
+void Resolver::PutChosen(const RowBlock& block, const OperationUnit& unit, const int32_t* bitlines, int tickets,
+                         uint8_t* levels, int16_t* analog) const {
+  const int64_t cols = layer_.arrays().cols;
+  for (int i = unit.first; i < unit.first + unit.count; ++i) {
+    const int64_t wordline = block.wordlines[i] * cols;
+    int16_t held[kTickets];  // before any of them is written over
+    for (int t = 0; t < tickets && analog != nullptr; ++t) held[t] = analog[wordline + bitlines[chosen_[t]]];
+    for (int t = 0; t < tickets; ++t) {
+      levels[wordline + bitlines[t]] = Bitline(bitlines[chosen_[t]])[i];
+      if (analog != nullptr) analog[wordline + bitlines[t]] = held[t];
+    }
+  }
+}
+
 void Resolver::Resolve(Combiner combiner, const RowBlock& block, int64_t tile, uint8_t* levels, int16_t* analog) {
   const TileVotes& votes = layer_.votes(tile);
   if (votes.replicas.empty()) return;
   Transpose(block, levels);
-  const int64_t cols = layer_.arrays().cols;
   const int32_t* bitlines = votes.bitlines.data();
   for (const int replicas : votes.replicas) {
     Decide(bitlines, replicas);
-    for (const OperationUnit& unit : block.units) {
-      const auto damage = [&](int r) {
-        return SquaredDistance(Bitline(bitlines[r]) + unit.first, decided_.data() + unit.first, unit.count);
-      };
-      const int32_t chosen = bitlines[combiner == Combiner::kCell ? 0 : FirstOfLeast(replicas, damage)];
-      const uint8_t* from = combiner == Combiner::kCell ? decided_.data() : Bitline(chosen);
-      if (from == Bitline(bitlines[0])) continue;  // already there
-      for (int i = unit.first; i < unit.first + unit.count; ++i) {
-        const int64_t wordline = block.wordlines[i] * cols;
-        levels[wordline + bitlines[0]] = from[i];
-        if (analog != nullptr) analog[wordline + bitlines[0]] = analog[wordline + chosen];
+    if (combiner == Combiner::kCell) {
+      PutDecided(block, bitlines[0], levels);
+    } else {
+      const int tickets = TicketsOf(combiner, replicas);
+      for (const OperationUnit& unit : block.units) {
+        HandOut(unit, bitlines, replicas, tickets);
+        PutChosen(block, unit, bitlines, tickets, levels, analog);
       }
     }
     bitlines += replicas;

@@ -13,13 +13,22 @@ namespace rcompile {
 
 enum class InputCoding { kTwosComplement, kSignMagnitude, kOffset };
 // How replicas are combined; kAsCompiled: the way that a layer's own attributes name.
-enum class Combiner { kNone, kCell, kSelect, kMedian, kMean, kAsCompiled };
+enum class Combiner { kNone, kCell, kSelect, kSubset, kMedian, kMean, kAsCompiled };
 inline constexpr std::pair<const char*, Combiner> kCombiners[] = {
-    {"none", Combiner::kNone},     {"cell", Combiner::kCell}, {"select", Combiner::kSelect},
-    {"median", Combiner::kMedian}, {"mean", Combiner::kMean},
+    {"none", Combiner::kNone},     {"cell", Combiner::kCell},     {"select", Combiner::kSelect},
+    {"subset", Combiner::kSubset}, {"median", Combiner::kMedian}, {"mean", Combiner::kMean},
 };
 // Whether a combiner is settled when a die is loaded; the others vote in each read.
-inline bool IsSettled(Combiner combiner) { return combiner == Combiner::kCell || combiner == Combiner::kSelect; }
+inline bool IsSettled(Combiner combiner) {
+  return combiner == Combiner::kCell || combiner == Combiner::kSubset || combiner == Combiner::kSelect;
+}
+// What weights are counted in so that all of them are whole: the parts of a digit that a bitline may be worth.
+inline constexpr int kTickets = 4;
+inline int PartsOf(Combiner combiner) { return combiner == Combiner::kSubset ? kTickets : 1; }
+// Bitlines that a settled group of so many replicas is computed from, its first ones.
+inline int TicketsOf(Combiner combiner, int replicas) {
+  return combiner != Combiner::kSubset || replicas == 1 ? 1 : replicas < kTickets ? 2 : kTickets;
+}
 
 struct LayerConfig {
   std::string name;

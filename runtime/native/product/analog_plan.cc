@@ -58,7 +58,7 @@ void AnalogBuilder::DrawConverters(int64_t tile) {
   for (int col = 0; col < cols; ++col) offset_[col] = die_.offset + die_.offset_sigma * static_cast<double>(z[col]);
 }
 
-void AnalogBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const TileCells& cells) {
+void AnalogBuilder::AddTile(int block, int64_t tile, const Columns& columns, const TileCells& cells) {
   bitlines_.clear();
   planner_.Collect(block, tile, columns, &bitlines_);
   if (bitlines_.empty()) return;
@@ -68,7 +68,7 @@ void AnalogBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>&
   const ReadBitline* bitlines = bitlines_.data();
   for (; next < plan_.groups.size(); ++next) {
     const ReadGroup& group = plan_.groups[next];
-    AddBitlines(group, bitlines, columns.data());
+    AddBitlines(group, bitlines, columns.bitlines.data());
     AddLevels(group, cells);
     bitlines += group.count;
   }

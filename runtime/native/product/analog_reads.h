@@ -45,7 +45,7 @@ class AnalogBuilder {
 
   // `columns`: bitlines of `tile`, which belongs to row block `block`; replica 0 of a vote group may have the others
   // after it.
-  void AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const TileCells& cells);
+  void AddTile(int block, int64_t tile, const Columns& columns, const TileCells& cells);
   AnalogPlan Build(int64_t panels);
 
  private:

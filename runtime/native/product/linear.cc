@@ -5,12 +5,13 @@
 
 namespace rcompile {
 
-LinearBuilder::LinearBuilder(const Layer& layer, const KernelTable& kernels, bool on_grid)
+LinearBuilder::LinearBuilder(const Layer& layer, const KernelTable& kernels, bool on_grid, int parts)
     : layer_(layer),
       config_(layer.config()),
       arrays_(layer.arrays()),
       kernels_(kernels),
       on_grid_(on_grid),
+      parts_(parts),
       panels_((config_.outputs + kPanelWidth - 1) / kPanelWidth),
       panel_size_((config_.inputs + 3) / 4 * 4 * kPanelWidth),
       whole_(on_grid ? 0 : panels_ * panel_size_),
@@ -23,8 +24,8 @@ LinearBuilder::LinearBuilder(const Layer& layer, const KernelTable& kernels, boo
 }
 
 void LinearBuilder::AddTile(const RowBlock& block, int64_t tile, const TileCells& cells,
-                            const std::vector<uint8_t>& linear) {
-  SetTerms(tile, linear);
+                            const std::vector<int32_t>& worth, const std::vector<uint8_t>& linear) {
+  SetTerms(tile, worth, linear);
   FindRuns(tile);
   const DrivenRows driven{block.wordlines.data(), block.inputs.data(), static_cast<int>(block.inputs.size())};
   const int64_t cols = arrays_.cols;
@@ -42,15 +43,15 @@ void LinearBuilder::AddTile(const RowBlock& block, int64_t tile, const TileCells
 
 // What each bitline adds to the effective weights.  One that is not linear leaves only its digital terms, the weight
 // offset and, if inverted, top per driven code.
-void LinearBuilder::SetTerms(int64_t tile, const std::vector<uint8_t>& linear) {
+void LinearBuilder::SetTerms(int64_t tile, const std::vector<int32_t>& worth, const std::vector<uint8_t>& linear) {
   const uint8_t top = static_cast<uint8_t>(config_.top_level());
   for (int64_t col = 0; col < arrays_.cols; ++col) {
     const int64_t bitline = tile * arrays_.cols + col;
     multiplier_[col] = offset_[col] = flip_[col] = 0;
-    if (!arrays_.is_computed(bitline)) continue;
-    const int digit = layer_.Digit(bitline);
+    if (worth[col] == 0) continue;
+    const int digit = layer_.Digit(bitline) * worth[col];
     const bool inverted = arrays_.bitline_inverted[bitline] != 0;
-    offset_[col] = layer_.WeightOffset(bitline);
+    if (arrays_.is_computed(bitline)) offset_[col] = layer_.WeightOffset(bitline) * parts_;
     if (inverted && (on_grid_ || !linear[col])) offset_[col] -= digit * top;
     if (linear[col]) {
       multiplier_[col] = inverted && on_grid_ ? -digit : digit;
@@ -108,7 +109,7 @@ void LinearBuilder::AddConstants(const std::vector<Weight>& weights, LinearPart*
       for (int j = 0; j < kPanelWidth; ++j) sums[j] += of_panel[k * kPanelWidth + j];
     }
   }
-  const int64_t unit = on_grid_ ? kGrid : 1;
+  const int64_t unit = on_grid_ ? kGrid * parts_ : parts_;
   for (int64_t n = 0; n < config_.outputs; ++n) {
     constant[n] = config_.input_offset() * (constant[n] - unit * ideal_[n]);
   }
@@ -147,7 +148,7 @@ LinearPart LinearBuilder::Build() {
   LinearPart part;
   part.quads = panel_size_ / (4 * kPanelWidth);
   part.plane_size = panel_size_;
-  part.on_grid = on_grid_;
+  part.unit = 1.f / static_cast<float>(on_grid_ ? kGrid * parts_ : parts_);
   on_grid_ ? AddConstants(grid_, &part) : AddConstants(whole_, &part);
   PackPanels(&part);
   return part;

@@ -24,20 +24,23 @@ struct LinearPart {
   AlignedBytes memory;
   std::vector<WeightPanel> panels;
   std::vector<int64_t> constant;  // added to every result, per column of every panel; empty: all zero
-  bool on_grid = false;           // everything is in units of 1 / kGrid level
+  float unit = 1;                 // what everything is in, in levels
 };
 
 class LinearBuilder {
  public:
-  LinearBuilder(const Layer& layer, const KernelTable& kernels, bool on_grid);
+  // parts: of a digit, that weights are counted in.
+  LinearBuilder(const Layer& layer, const KernelTable& kernels, bool on_grid, int parts);
 
-  // linear[col]: the bitline's level sums are part of the product; of the others only the digital terms are.
-  void AddTile(const RowBlock& block, int64_t tile, const TileCells& cells, const std::vector<uint8_t>& linear);
+  // worth[col]: parts of its digit that a bitline is worth.  linear[col]: its level sums are part of the product; of
+  // the others only the digital terms are.
+  void AddTile(const RowBlock& block, int64_t tile, const TileCells& cells, const std::vector<int32_t>& worth,
+               const std::vector<uint8_t>& linear);
   LinearPart Build();
   int64_t panels() const { return panels_; }
 
  private:
-  void SetTerms(int64_t tile, const std::vector<uint8_t>& linear);
+  void SetTerms(int64_t tile, const std::vector<int32_t>& worth, const std::vector<uint8_t>& linear);
   void FindRuns(int64_t tile);
   void AddIdealSums(const RowBlock& block, int64_t tile, const uint8_t* programmed);
   template <class Weight>
@@ -50,6 +53,7 @@ class LinearBuilder {
   const LayerArrays& arrays_;
   const KernelTable& kernels_;
   const bool on_grid_;
+  const int parts_;
   const int64_t panels_;
   const int64_t panel_size_;    // weights in one panel
   std::vector<int16_t> whole_;  // [panel][input][column]; empty if on the grid

@@ -99,7 +99,7 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
     const uint8_t* bytes = weights.bytes + plane * linear.plane_size;
     kernels_.product.multiply(codes, code_stride_, rows, bytes, linear.quads, products[plane]);
   }
-  if (weights.planes == 1 && read_codes == nullptr && linear.constant.empty() && !linear.on_grid) {
+  if (weights.planes == 1 && read_codes == nullptr && linear.constant.empty() && linear.unit == 1) {
     kernels_.product.finish(epilogue, products[0]);
     return;
   }
@@ -111,7 +111,7 @@ void Product::MultiplyGroup(int64_t panel, int64_t first_row, int rows, const in
   terms.read_digital = read_digital;
   terms.step = step;
   terms.integer_step = step == static_cast<double>(static_cast<int64_t>(step));
-  terms.unit = linear.on_grid ? 1.f / kGrid : 1.f;
+  terms.unit = linear.unit;
   kernels_.product.finish_wide(epilogue, products[0], terms);
 }
 

@@ -35,18 +35,19 @@ int ReadPlanner::PlanBlock(int block) {
   return plan_block_[block] = static_cast<int>(plan_.blocks.size()) - 1;
 }
 
-void ReadPlanner::Collect(int block, int64_t tile, const std::vector<int32_t>& columns,
-                          std::vector<ReadBitline>* bitlines) {
-  if (columns.empty() || layer_.row_blocks()[block].units.empty()) return;
+void ReadPlanner::Collect(int block, int64_t tile, const Columns& columns, std::vector<ReadBitline>* bitlines) {
+  if (columns.bitlines.empty() || layer_.row_blocks()[block].units.empty()) return;
   const LayerArrays& arrays = layer_.arrays();
   const int planned = PlanBlock(block);
-  for (size_t j = 0; j < columns.size(); ++j) {
-    const int64_t i = tile * arrays.cols + columns[j];
-    if (arrays.bitline_replica[i] > 0) {
+  for (size_t j = 0; j < columns.bitlines.size(); ++j) {
+    const int32_t column = columns.bitlines[j];
+    const int64_t i = tile * arrays.cols + column;
+    if (mode_.vote != Vote::kNone && arrays.bitline_replica[i] > 0) {
       ++bitlines->back().replicas;
       continue;
     }
-    const int32_t weight = mode_.sign * (arrays.bitline_inverted[i] ? -layer_.Digit(i) : layer_.Digit(i));
+    const int32_t digit = layer_.Digit(i) * (*columns.worth)[column];
+    const int32_t weight = mode_.sign * (arrays.bitline_inverted[i] ? -digit : digit);
     const int32_t output = arrays.bitline_output[i];
     bitlines->push_back({output / kPanelWidth, planned, tile, 1, weight, output, static_cast<int64_t>(j)});
   }

@@ -95,15 +95,21 @@ struct ReadBitline {
   int64_t source;  // where its levels come from
 };
 
+// Bitlines of a tile, and by bitline of the tile the parts of its digit that it is worth.
+struct Columns {
+  std::vector<int32_t> bitlines;
+  const std::vector<int32_t>* worth;
+};
+
 // Builds what all plans have.
 class ReadPlanner {
  public:
   // Keeps references.
   ReadPlanner(const Layer& layer, const ReadMode& mode, ReadPlan* plan) : layer_(layer), mode_(mode), plan_(*plan) {}
 
-  // Appends the bitlines `columns` of a tile of a row block; replica 0 of a vote group may have the others after it.
-  // `source` becomes the place of replica 0 among the columns.
-  void Collect(int block, int64_t tile, const std::vector<int32_t>& columns, std::vector<ReadBitline>* bitlines);
+  // Appends the bitlines `columns` of a tile of a row block; with a vote, replica 0 of a vote group may have the others
+  // after it.  `source` becomes the place of replica 0 among the columns.
+  void Collect(int block, int64_t tile, const Columns& columns, std::vector<ReadBitline>* bitlines);
   // Sorts bitlines and makes groups of them, which are appended to the plan, group after group.
   void AddGroups(std::vector<ReadBitline>* bitlines);
   // Puts the groups in the order of the panels.

@@ -56,7 +56,7 @@ void WholeMode::SetTables(const LayerConfig& config) {
 WholeBuilder::WholeBuilder(const Layer& layer, const WholeMode& mode)
     : layer_(layer), mode_(mode), planner_(layer, mode, &plan_) {}
 
-void WholeBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const uint8_t* levels) {
+void WholeBuilder::AddTile(int block, int64_t tile, const Columns& columns, const uint8_t* levels) {
   const size_t first = bitlines_.size();
   planner_.Collect(block, tile, columns, &bitlines_);
   if (bitlines_.size() == first) return;
@@ -64,11 +64,12 @@ void WholeBuilder::AddTile(int block, int64_t tile, const std::vector<int32_t>& 
   const int64_t driven = static_cast<int64_t>(wordlines.size());
   const int64_t base = static_cast<int64_t>(levels_.size());
   for (size_t b = first; b < bitlines_.size(); ++b) bitlines_[b].source = base + bitlines_[b].source * driven;
-  levels_.resize(base + static_cast<int64_t>(columns.size()) * driven);
+  const std::vector<int32_t>& bitlines = columns.bitlines;
+  levels_.resize(base + static_cast<int64_t>(bitlines.size()) * driven);
   for (int64_t w = 0; w < driven; ++w) {
     const uint8_t* row = levels + wordlines[w] * layer_.arrays().cols;
     uint8_t* to = levels_.data() + base + w;
-    for (size_t j = 0; j < columns.size(); ++j) to[static_cast<int64_t>(j) * driven] = row[columns[j]];
+    for (size_t j = 0; j < bitlines.size(); ++j) to[static_cast<int64_t>(j) * driven] = row[bitlines[j]];
   }
 }
 

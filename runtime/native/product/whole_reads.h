@@ -47,7 +47,7 @@ class WholeBuilder {
 
   // `columns`: bitlines of `tile`, which belongs to row block `block`; replica 0 of a vote group may have the others
   // after it.  `levels`: the tile's cells as they really are.
-  void AddTile(int block, int64_t tile, const std::vector<int32_t>& columns, const uint8_t* levels);
+  void AddTile(int block, int64_t tile, const Columns& columns, const uint8_t* levels);
   WholePlan Build(int64_t panels);
 
  private:

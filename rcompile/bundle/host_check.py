@@ -52,6 +52,8 @@ def read_host(path: Path) -> HostGraph:
     """A host graph, less its numbers. Raises BadInputError if the file is no ONNX."""
     try:
         model = onnx.load(path, load_external_data=False)
+    except MemoryError:
+        raise
     except Exception as error:  # protobuf raises its own
         raise BadInputError(f"'{path.name}' is not an ONNX model: {error}") from None
     bodies = [*_graphs(model.graph, {}), *((function.node, {}) for function in model.functions)]

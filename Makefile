@@ -6,7 +6,7 @@ OLDEST := build/venv-oldest
 OLDEST_ONNXRUNTIME := 1.26.0
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-train lint sanitize fuzz clang bench effects results figures docs clean
+.PHONY: demo test test-train lint sanitize fuzz fuzz-native clang bench effects results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -34,13 +34,16 @@ fuzz: $(VENV)/installed  ## COUNT changed files of each kind, from SEED: each mu
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[test]"
 	$(VENV)/bin/python tests/fuzz/run.py --count $(COUNT) --seed $(SEED)
 
+fuzz-native:  ## COUNT nodes and texts made up for the provider's C++, under libFuzzer and sanitizers; needs clang
+	$(PYTHON) tests/fuzz/native/run.py --runs $(COUNT) --seed $(SEED)
+
 lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/clang-format --dry-run --Werror $$(find runtime/native -name "*.h" -o -name "*.cc")
+	$(VENV)/bin/clang-format --dry-run --Werror $$(find runtime/native tests/fuzz/native -name "*.h" -o -name "*.cc")
 
 # The provider's tests once more, on libraries that watch every access, every conversion and every thread.
 sanitize: $(VENV)/installed  ## address, undefined-behaviour and thread sanitizers over kernels, sessions and changes of dies

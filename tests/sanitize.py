@@ -36,14 +36,23 @@ def built(name: str, flags: str) -> Path:
     return folder
 
 
+def _library(name: str) -> str:
+    """Where the compiler has a library of its own."""
+    found = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    return found.stdout.strip()
+
+
 def main(names: list[str]) -> None:
     for name in names or SANITIZERS:
         flags, preload, options, chosen = SANITIZERS[name]
         packages = built(name, flags)
-        library = subprocess.run(["g++", f"-print-file-name={preload}"], capture_output=True, text=True, check=True)
         log = packages.parent / f"{name}.log"  # pytest takes what is printed
+        for old in packages.parent.glob(f"{name}.log.*"):
+            old.unlink()
         told = {key: f"{value} halt_on_error=1 log_path={log}" for key, value in options.items()}
-        environment = {**os.environ, **told, "LD_PRELOAD": library.stdout.strip(), "PYTHONPATH": str(packages)}
+        # A sanitizer looks for what throws when the process starts, and Python brings no C++ of its own.
+        preloaded = " ".join(map(_library, (preload, "libstdc++.so.6")))
+        environment = {**os.environ, **told, "LD_PRELOAD": preloaded, "PYTHONPATH": str(packages)}
         tests = [str(ROOT / "tests" / test) for test in chosen]
         # Sanitizers want the addresses that they know.
         pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]

@@ -56,6 +56,28 @@ def test_an_input_that_fits_the_weight(shape: list, tmp_path: Path) -> None:
     assert len(rehearse(model(tmp_path, [PRODUCT], shape), "reram128x128").layers) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (["x", "w"], BadInputError, "adds 1 values, not two"),
+        (["x"], UnsupportedError, "an operand is missing"),
+    ],
+)
+def test_a_function_that_is_called_with_too_little(
+    given: list[str], error: type[RcompileError], message: str, tmp_path: Path
+) -> None:
+    """ONNX's checker takes the call: what a function is not given, it is not given."""
+    path = model(tmp_path, [helper.make_node("Linear", given, ["y"], domain="own")], ["b", 40])
+    calling = onnx.load(path)
+    body = [helper.make_node("MatMul", ["a", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["r"])]
+    opset = [helper.make_opsetid("", 17)]
+    calling.functions.append(helper.make_function("own", "Linear", ["a", "w", "b"], ["r"], body, opset))
+    calling.opset_import.append(helper.make_opsetid("own", 1))
+    onnx.save(calling, path)
+    with pytest.raises(error, match=message):
+        rehearse(path, "reram128x128")
+
+
 def test_an_output_that_nothing_produces(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="value 'z' has no source"):
         rehearse(model(tmp_path, [PRODUCT], ["b", 40], z=["b", 24]), "reram128x128")

@@ -144,6 +144,8 @@ def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
         return (
             f"{node.op_type} hides its product from this compiler; export the model without that fusion or quantization"
         )
+    if len(node.inputs) < 2:  # what a function that is called with too little leaves behind
+        raise BadInputError(f"'{node.name}' multiplies {len(node.inputs)} values, not two: export it again.")
     x, w = node.inputs[0], node.inputs[1]
     if x is None or w is None:
         return "an operand is missing"
@@ -231,7 +233,7 @@ def _gemm_use(node: ir.Node, x: ir.Value, weight: ConstantWeight) -> tuple[Use, 
 
 
 def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.ndarray | None]:
-    """The Add of a constant vector that alone consumes the product, and that vector."""
+    """The Add of a constant vector that alone consumes the product, and that vector. Raises BadInputError."""
     product = node.outputs[0]
     users = list(product.uses())
     if len(users) != 1 or product.is_graph_output():
@@ -239,6 +241,8 @@ def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.nda
     add = users[0].node
     if add.graph is not node.graph or add.op_type != "Add" or add.domain not in STANDARD_DOMAINS:
         return None, None
+    if len(add.inputs) != 2:
+        raise BadInputError(f"'{add.name}' adds {len(add.inputs)} values, not two: export it again.")
     other = add.inputs[1 - users[0].idx]
     constant = constant_weight(other) if other is not None else None
     if (

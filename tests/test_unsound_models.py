@@ -3,6 +3,7 @@ is our lack, of memory, is not the model's fault.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,19 +58,24 @@ def test_an_input_that_fits_the_weight(shape: list, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("makes", "given", "error", "message"),
     [
-        (["x", "w"], BadInputError, "adds 1 values, not two"),
-        (["x"], UnsupportedError, "an operand is missing"),
+        ("Identity", ["x", "w"], BadInputError, "adds 1 values, not two"),
+        ("Identity", ["x"], UnsupportedError, "the weight is made by Identity"),
+        ("DequantizeLinear", ["x", "w"], UnsupportedError, "the weight is made by DequantizeLinear"),
     ],
 )
 def test_a_function_that_is_called_with_too_little(
-    given: list[str], error: type[RcompileError], message: str, tmp_path: Path
+    makes: str, given: list[str], error: type[RcompileError], message: str, tmp_path: Path
 ) -> None:
     """ONNX's checker takes the call: what a function is not given, it is not given."""
     path = model(tmp_path, [helper.make_node("Linear", given, ["y"], domain="own")], ["b", 40])
     calling = onnx.load(path)
-    body = [helper.make_node("MatMul", ["a", "w"], ["p"]), helper.make_node("Add", ["p", "b"], ["r"])]
+    body = [
+        helper.make_node(makes, ["w", "b"][: 1 + (makes == "DequantizeLinear")], ["v"]),
+        helper.make_node("MatMul", ["a", "v"], ["p"]),
+        helper.make_node("Add", ["p", "b"], ["r"]),
+    ]
     opset = [helper.make_opsetid("", 17)]
     calling.functions.append(helper.make_function("own", "Linear", ["a", "w", "b"], ["r"], body, opset))
     calling.opset_import.append(helper.make_opsetid("own", 1))
@@ -113,20 +119,57 @@ def test_too_little_memory_is_not_the_models_fault(
     assert "bug" not in ended.stderr
 
 
+def edited(bundle: Path, edit: Callable[[onnx.ModelProto], None], old: bytes = b"", new: bytes = b"") -> Path:
+    """A bundle whose host graph is changed, under a digest that fits."""
+    path = bundle / "model.onnx"
+    graph = onnx.load(path, load_external_data=False)
+    edit(graph)
+    path.write_bytes(graph.SerializeToString().replace(old, new) if old else graph.SerializeToString())
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["model.onnx"] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    return bundle
+
+
 def test_a_host_graph_with_a_type_that_onnx_does_not_define(classifier_onnx: Path, tmp_path: Path) -> None:
     """ONNX's checker does not look at the types of values between nodes; what reads the graph does."""
+
+    def edit(graph: onnx.ModelProto) -> None:
+        inside = graph.graph.value_info.add(name=graph.graph.node[0].output[0])
+        inside.type.tensor_type.elem_type = 2**31 - 1
+
     compile_model(classifier_onnx, "reram128x128", tmp_path / "b")
-    path = tmp_path / "b" / "model.onnx"
-    graph = onnx.load(path, load_external_data=False)
-    inside = graph.graph.value_info.add(name=graph.graph.node[0].output[0])
-    inside.type.tensor_type.elem_type = 2**31 - 1
-    path.write_bytes(graph.SerializeToString())
-    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
-    manifest["files"]["model.onnx"] = {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-    (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
     die = runtime.Die(1, effects=Effects(soft_errors=SoftErrors(bias_rate=0.5)))
     with pytest.raises(BadInputError, match="is not an ONNX model"):
-        runtime.load(tmp_path / "b", die)
+        runtime.load(edited(tmp_path / "b", edit), die)
+
+
+@pytest.mark.parametrize("text", ["attribute", "node", "location", "offset"])
+def test_a_host_graph_with_texts_that_are_not_utf8(text: str, linear_onnx: Path, tmp_path: Path) -> None:
+    """Protobuf gives them as bytes, which neither sort nor compare with texts."""
+
+    def edit(graph: onnx.ModelProto) -> None:
+        (node,) = graph.graph.node
+        external = {entry.key: entry for entry in graph.graph.initializer[0].external_data}
+        if text == "attribute":
+            node.attribute[-1].name = "MARK"
+        elif text == "node":
+            node.name = "MARK"
+        else:
+            external[text].value = "MARK"
+
+    compile_model(linear_onnx, "reram128x128", tmp_path / "b")
+    with pytest.raises(BadInputError):
+        runtime.load(edited(tmp_path / "b", edit, b"MARK", b"\xff\xfe\xfd\xfc"))
+
+
+def test_a_host_graph_with_an_offset_of_thousands_of_digits(linear_onnx: Path, tmp_path: Path) -> None:
+    def edit(graph: onnx.ModelProto) -> None:
+        next(e for e in graph.graph.initializer[0].external_data if e.key == "offset").value = "9" * 5000
+
+    compile_model(linear_onnx, "reram128x128", tmp_path / "b")
+    with pytest.raises(BadInputError, match="does not read the images"):
+        runtime.load(edited(tmp_path / "b", edit))
 
 
 def test_a_session_without_a_report_says_so(linear_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ OLDEST_ONNXRUNTIME := 1.26.0
 KERNEL_TESTS := tests/test_kernels.py tests/test_kernels_votes.py tests/test_session.py tests/test_session_models.py
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: demo test test-train lint sanitize fuzz crash clang bench effects results figures docs clean
+.PHONY: demo test test-train lint sanitize fuzz fuzz-native crash clang bench effects results figures docs clean
 
 # GLUE's parquet files, if there are any, need pyarrow.
 demo: $(VENV)/installed  ## compile a real BERT and show its accuracy on clean and faulty crossbars
@@ -40,13 +40,16 @@ crash: COUNT = 200
 crash: $(VENV)/torch  ## stop compiles, evaluations, trainings and exports COUNT times, from SEED, and run them short of disk, rights, solitude
 	$(VENV)/bin/python tests/crash/run.py --count $(COUNT) --seed $(SEED)
 
+fuzz-native:  ## COUNT nodes and texts made up for the provider's C++, under libFuzzer and sanitizers; needs clang
+	$(PYTHON) tests/fuzz/native/run.py --runs $(COUNT) --seed $(SEED)
+
 lint: $(VENV)/installed  ## ruff, mypy, import-linter, clang-format
 	$(VENV)/bin/pip install $(PIP_FLAGS) "$$(ls build/wheel/*.whl)[lint]"
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/clang-format --dry-run --Werror $$(find runtime/native -name "*.h" -o -name "*.cc")
+	$(VENV)/bin/clang-format --dry-run --Werror $$(find runtime/native tests/fuzz/native -name "*.h" -o -name "*.cc")
 
 # The provider's tests once more, on libraries that watch every access, every conversion and every thread.
 sanitize: $(VENV)/installed  ## address, undefined-behaviour and thread sanitizers over kernels, sessions and changes of dies

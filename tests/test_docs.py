@@ -47,6 +47,7 @@ def test_the_top_level_is_the_agreed_one() -> None:
     allowed = {
         "pyproject.toml",
         "README.md",
+        "SECURITY.md",
         "rcompile",
         "runtime",
         "tests",

@@ -31,7 +31,9 @@ def feeds(session: ort.InferenceSession, batch: int) -> dict[str, np.ndarray]:
     return {i.name: arrays[i.name].astype(np.int64) for i in session.get_inputs()}
 
 
-@pytest.mark.parametrize("mode", [ort.ExecutionMode.ORT_SEQUENTIAL, ort.ExecutionMode.ORT_PARALLEL])
+@pytest.mark.parametrize(
+    "mode", [ort.ExecutionMode.ORT_SEQUENTIAL, ort.ExecutionMode.ORT_PARALLEL], ids=["sequential", "parallel"]
+)
 def test_concurrent_runs_see_one_die_and_one_combiner(demo: Path, mode: ort.ExecutionMode) -> None:
     options = ort.SessionOptions()
     options.execution_mode, options.intra_op_num_threads = mode, 1

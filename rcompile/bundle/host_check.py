@@ -23,6 +23,7 @@ from rcompile.errors import BadInputError
 
 # By ONNX's number, as safetensors names it.
 NAMES = {dtype.value: name for name, dtype in DTYPES.items()}
+MOST_DIGITS = 20  # of a number of bytes; Python refuses to read thousands
 Tensors = Mapping[str, Any]  # TensorProto by name
 
 
@@ -52,16 +53,20 @@ def read_host(path: Path) -> HostGraph:
     """A host graph, less its numbers. Raises BadInputError if the file is no ONNX."""
     try:
         model = onnx.load(path, load_external_data=False)
+    except MemoryError:
+        raise
     except Exception as error:  # protobuf raises its own
         raise BadInputError(f"'{path.name}' is not an ONNX model: {error}") from None
     bodies = [*_graphs(model.graph, {}), *((function.node, {}) for function in model.functions)]
     crossbars = [_crossbar(n, known) for nodes, known in bodies for n in nodes if _is_crossbar(n)]
-    names = Counter(n.name for n in model.graph.node if n.name)  # a branch has names of its own, but its crossbars
+    names = Counter(
+        _text(n.name) for n in model.graph.node if n.name
+    )  # a branch has names of its own, but its crossbars
     names.update(c.name for c in crossbars if c.name not in names)
     repeated = {name for name, times in Counter(c.name for c in crossbars).items() if times > 1}
     repeated |= {name for name, times in names.items() if times > 1}
     held = chain.from_iterable(known.values() for _, known in bodies)
-    files = {item.value for tensor in held for item in tensor.external_data if item.key == "location"}
+    files = {_text(item.value) for tensor in held for item in tensor.external_data if item.key == "location"}
     return HostGraph(tuple(crossbars), tuple(sorted(files)), tuple(sorted(repeated)))
 
 
@@ -110,8 +115,8 @@ def _is_crossbar(node: Any) -> bool:
 
 
 def _crossbar(node: Any, known: Tensors) -> CrossbarNode:
-    attributes = {a.name: _value(a) for a in node.attribute}
-    return CrossbarNode(node.name, attributes, tuple(_external(known.get(name)) for name in node.input[1:]))
+    attributes = {_text(a.name): _value(a) for a in node.attribute}
+    return CrossbarNode(_text(node.name), attributes, tuple(_external(known.get(name)) for name in node.input[1:]))
 
 
 def _value(attribute: Any) -> object:
@@ -122,11 +127,21 @@ def _value(attribute: Any) -> object:
         return None  # of no type that a crossbar node has
 
 
+def _text(value: str | bytes) -> str:
+    """A text of the file; protobuf gives bytes where it is not UTF-8."""
+    return value if isinstance(value, str) else repr(value)
+
+
+def _number(text: str) -> int:
+    """A number of bytes; -1 for what no file has."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else -1
+
+
 def _external(tensor: Any) -> tuple[str, TensorSpan] | None:
     if tensor is None or tensor.data_location != onnx.TensorProto.EXTERNAL:
         return None
-    said = {item.key: item.value for item in tensor.external_data}
-    offset, length = (int(said[k]) if said.get(k, "").isdecimal() else -1 for k in ("offset", "length"))
+    said = {_text(item.key): _text(item.value) for item in tensor.external_data}
+    offset, length = (_number(said.get(key, "")) for key in ("offset", "length"))
     dtype = NAMES.get(tensor.data_type, f"ONNX type {tensor.data_type}")
     return said.get("location", ""), TensorSpan(dtype, tuple(tensor.dims), offset, length)
 

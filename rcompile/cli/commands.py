@@ -37,6 +37,9 @@ class Failure:
             return Failure("usage", error.format_message(), error.exit_code)
         if isinstance(error, RcompileError):
             return Failure(error.kind, str(error), error.exit_code)
+        if isinstance(error, MemoryError):
+            details = f": {error}" if str(error) else ""
+            return Failure(RcompileError.kind, f"there is not enough memory{details}.", RcompileError.exit_code)
         if isinstance(error, OSError):
             return Failure(RcompileError.kind, str(error), RcompileError.exit_code)
         bug = "This is a bug: report it with the output of `rcompile --debug ...`."

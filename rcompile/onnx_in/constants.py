@@ -166,8 +166,10 @@ def _step(node: ir.Node) -> Hashable | None:
     if node.op_type == "Transpose":
         plain = "perm" not in node.attributes or tuple(node.attributes["perm"].as_ints()) == (1, 0)
         return "T" if plain else None
-    if node.op_type != "DequantizeLinear" or (
-        "block_size" in node.attributes and node.attributes["block_size"].as_int()
+    if (
+        node.op_type != "DequantizeLinear"
+        or len(node.inputs) < 2
+        or ("block_size" in node.attributes and node.attributes["block_size"].as_int())
     ):
         return None
     parameters: list[Hashable] = []

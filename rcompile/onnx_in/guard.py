@@ -47,6 +47,8 @@ def what_is_broken(source: Path) -> str | None:
     try:
         onnx.checker.check_model(source, full_check=True)
         model = onnx.load(source, format="protobuf", load_external_data=False)
+    except MemoryError:
+        raise
     except Exception as error:  # the checker, shape inference and protobuf each raise their own
         return " ".join(str(error).split())[:MOST_TEXT].rstrip(".")
     return next(_flaws(model), None)

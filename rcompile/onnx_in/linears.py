@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from rcompile.errors import UnsupportedError
+from rcompile.errors import BadInputError, UnsupportedError
 from rcompile.onnx_in.constants import STANDARD_DOMAINS, ConstantWeight, constant_weight
 from rcompile.onnx_in.names import layer_name, unique
 
@@ -144,6 +144,8 @@ def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
         return (
             f"{node.op_type} hides its product from this compiler; export the model without that fusion or quantization"
         )
+    if len(node.inputs) < 2:  # what a function that is called with too little leaves behind
+        raise BadInputError(f"'{node.name}' multiplies {len(node.inputs)} values, not two: export it again.")
     x, w = node.inputs[0], node.inputs[1]
     if x is None or w is None:
         return "an operand is missing"
@@ -159,7 +161,8 @@ def _use(node: ir.Node) -> tuple[Use, ConstantWeight] | str:
             f"the matrix {list(weight.shape)} exceeds what 32-bit sums hold: {MAX_INPUTS} inputs, {MAX_OUTPUTS} outputs"
         )
     if node.op_type == "Gemm":
-        return _gemm_use(node, weight)
+        return _gemm_use(node, x, weight)
+    _check_activation(node, x, weight, 1)
     tail, bias = _following_bias(node, weight.shape[1])
     result = (tail or node).outputs[0]
     return Use(node, tail, result, bias, weight.dtype), weight
@@ -188,7 +191,25 @@ def _depends_on_input(value: ir.Value) -> bool:
     return False
 
 
-def _gemm_use(node: ir.Node, weight: ConstantWeight) -> tuple[Use, ConstantWeight] | str:
+def _check_activation(node: ir.Node, x: ir.Value, weight: ConstantWeight, rank: int) -> None:
+    """The activation, as far as the file says what it is, must fit the weight: ONNX Runtime would refuse the bundle, or
+    find out when it runs. rank: the least; of Gemm, the only one. Raises BadInputError.
+    """
+    shape, inputs = x.shape, weight.shape[0]
+    if x.dtype is not None and x.dtype != weight.dtype:
+        raise BadInputError(
+            f"'{node.name}' multiplies '{x.name}', of {x.dtype.name}, by a weight of {weight.dtype.name}: export it again."
+        )
+    if shape is None:
+        return
+    fits = len(shape) == rank if node.op_type == "Gemm" else len(shape) >= rank
+    if not fits or (isinstance(shape[-1], int) and shape[-1] != inputs):
+        raise BadInputError(
+            f"'{node.name}' multiplies '{x.name}', of shape {shape}, by a weight of {inputs} rows: export it again."
+        )
+
+
+def _gemm_use(node: ir.Node, x: ir.Value, weight: ConstantWeight) -> tuple[Use, ConstantWeight] | str:
     def attribute(name: str, default: float) -> float:
         return node.attributes[name].as_float() if name in node.attributes else default
 
@@ -199,6 +220,7 @@ def _gemm_use(node: ir.Node, weight: ConstantWeight) -> tuple[Use, ConstantWeigh
         return "Gemm transposes its activation"
     weight = weight.transposed() if flag("transB") else weight
     weight = weight.scaled(attribute("alpha", 1.0))
+    _check_activation(node, x, weight, 2)
     bias: np.ndarray | None = None
     if len(node.inputs) > 2 and node.inputs[2] is not None and attribute("beta", 1.0) != 0:
         constant = constant_weight(node.inputs[2])
@@ -211,7 +233,7 @@ def _gemm_use(node: ir.Node, weight: ConstantWeight) -> tuple[Use, ConstantWeigh
 
 
 def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.ndarray | None]:
-    """The Add of a constant vector that alone consumes the product, and that vector."""
+    """The Add of a constant vector that alone consumes the product, and that vector. Raises BadInputError."""
     product = node.outputs[0]
     users = list(product.uses())
     if len(users) != 1 or product.is_graph_output():
@@ -219,6 +241,8 @@ def _following_bias(node: ir.Node, outputs: int) -> tuple[ir.Node | None, np.nda
     add = users[0].node
     if add.graph is not node.graph or add.op_type != "Add" or add.domain not in STANDARD_DOMAINS:
         return None, None
+    if len(add.inputs) != 2:
+        raise BadInputError(f"'{add.name}' adds {len(add.inputs)} values, not two: export it again.")
     other = add.inputs[1 - users[0].idx]
     constant = constant_weight(other) if other is not None else None
     if (

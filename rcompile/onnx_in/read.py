@@ -5,6 +5,7 @@ expect.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import google.protobuf.message
@@ -42,7 +43,6 @@ NOT_ONNX = (
     KeyError,
     AttributeError,
     OSError,
-    MemoryError,
 )
 
 
@@ -50,16 +50,12 @@ def read_model(path: Path) -> ir.Model:
     """Parse an ONNX file; external data stay on disk until they are read. Functions are inlined, Constant nodes made
     initializers.
 
-    Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11.
+    Raises BadInputError for a file that is missing or is not ONNX, UnsupportedError for an opset older than 11,
+    MemoryError.
     """
     if not path.is_file():
         raise BadInputError(f"no such ONNX file: '{path}'" + (", but a directory." if path.is_dir() else "."))
-    try:
-        model = load_checked(path, TIDY)
-    except NOT_ONNX as error:
-        raise BadInputError(
-            f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
-        ) from None
+    model = load_checked(path, TIDY)
     opset = opset_version(model)
     if not opset or not len(model.graph):
         raise BadInputError(
@@ -74,15 +70,29 @@ def read_model(path: Path) -> ir.Model:
     return model
 
 
+def _first(error: BaseException) -> BaseException:
+    """What an error was raised from, and that from, to the first: onnx_ir wraps what it meets."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
 def load_checked(path: Path, passes: Sequence[ir.passes.PassBase] = ()) -> ir.Model:
     """A parsed file whose tensors hold what they claim, after these passes. Raises BadInputError for one that does not,
-    and what protobuf and onnx_ir raise for what is no ONNX.
+    and for what is no ONNX; MemoryError.
     """
-    proto = onnx.load(path, format="protobuf", load_external_data=False)
-    check_storage(proto, path)
-    model = ir.serde.deserialize_model(proto)
-    for tidy in passes:
-        model = tidy(model).model
+    try:
+        proto = onnx.load(path, format="protobuf", load_external_data=False)
+        check_storage(proto, path)
+        model = ir.serde.deserialize_model(proto)
+        for tidy in passes:
+            model = tidy(model).model
+    except (*NOT_ONNX, MemoryError) as error:
+        if isinstance(_first(error), MemoryError):
+            raise MemoryError(f"'{path}' cannot be read") from error
+        raise BadInputError(
+            f"'{path}' is not an ONNX model, or is truncated ({error}). Export it again, e.g. with `rcompile export`."
+        ) from None
     # Functions are inlined by now; and onnx_ir looks where a location leads only if its base is not empty.
     ir.external_data.set_base_dir(model.graph, path.absolute().parent)
     return model
@@ -95,7 +105,8 @@ def _check_values(model: ir.Model, path: Path) -> None:
             raise BadInputError(
                 f"'{path}' is the host graph of a compiled bundle. Compile the model that it was made from."
             )
-    for value in (v for node in model.graph.all_nodes() for v in node.inputs if v is not None):
+    used = (v for node in model.graph.all_nodes() for v in node.inputs if v is not None)
+    for value in chain(used, model.graph.outputs):
         if value.producer() is None and not value.is_initializer() and not value.is_graph_input():
             raise UnsupportedError(
                 f"'{path}': value '{value.name}' has no source that is understood (a sparse initializer?)."

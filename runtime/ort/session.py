@@ -129,8 +129,10 @@ class CrossbarSession(ort.InferenceSession):
             raise BadInputError(f"the session refuses the die, and keeps the one it has: {error}") from None
 
     def report(self) -> tuple[LayerReport, ...]:
-        """What the present die does to each layer."""
+        """What the present die does to each layer. Raises RcompileError if there is no memory to say it."""
         text = native().RcompileReport(self._token.encode())
+        if text is None:
+            raise RcompileError("the session has no report: its provider is gone, or there is not enough memory.")
         return tuple(LayerReport(**row) for row in json.loads(text))
 
     def run(

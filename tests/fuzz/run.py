@@ -31,7 +31,7 @@ from bundles import bundles, fault_maps, manifests, tile_files
 from models import onnx_files
 
 from rcompile.errors import RcompileError
-from targets import target_files
+from targets import settings, target_files
 
 KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
     "onnx": onnx_files,
@@ -40,10 +40,11 @@ KINDS: dict[str, Callable[[Path], Callable[[random.Random], None]]] = {
     "bundle": bundles,
     "faults": fault_maps,
     "target": target_files,
+    "settings": settings,
 }
 SECONDS = 10
 MEMORY = "/dev/shm"  # a file system that costs no time
-EXTRA_BYTES = 2 << 30
+EXTRA_BYTES = 1 << 30
 FAILURES = ("internal", "crash", "hang", "memory")
 
 

@@ -1,4 +1,4 @@
-"""Changed target files."""
+"""Changed target files, and changes of targets as the command line takes them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from messages import flip
+from messages import TEXTS, flip
 
+from rcompile.hardware.changes import with_changes, with_effects
+from rcompile.hardware.describe import known_keys
+from rcompile.hardware.effects.table import EFFECT_TYPES
 from rcompile.hardware.target_file import load_target
 
 SHIPPED = Path(__file__).resolve().parents[2] / "targets"
@@ -42,3 +45,23 @@ def _change_line(lines: list[str], rng: random.Random) -> None:
             lines.insert(at, rng.choice(("[effects.drift]", "[effects]", "[cell]", "[[cell]]", "new = 1", "a.b.c = 2")))
         case _:
             lines[at] = re.sub(r"= .*", lambda _: "= " + rng.choice(VALUES), lines[at])
+
+
+def settings(folder: Path) -> Callable[[random.Random], None]:
+    """What changes a target as `--set` and `--effect` ask."""
+    targets = [load_target(path) for path in sorted(SHIPPED.glob("*.toml"))]
+    keys = known_keys()
+
+    def attempt(rng: random.Random) -> None:
+        effects = rng.random() < 0.4
+        named = [k.removeprefix("effects.") for k in keys if k.startswith("effects.")] if effects else keys
+        changes = [_change(rng, [*named, *EFFECT_TYPES] if effects else named) for _ in range(rng.choice((1, 1, 2)))]
+        (with_effects if effects else with_changes)(rng.choice(targets), changes)
+
+    return attempt
+
+
+def _change(rng: random.Random, keys: list[str]) -> str:
+    value = rng.choice((str(rng.randrange(10)), str(rng.random() / 10), rng.choice(VALUES), rng.choice(TEXTS)))
+    text = f"{rng.choice(keys)}={value}" if rng.random() < 0.8 else rng.choice(keys)
+    return flip(text.encode(), rng, 1).decode(errors="replace") if rng.random() < 0.2 else text

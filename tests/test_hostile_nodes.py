@@ -10,9 +10,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import helper
-from small_models import changed_target
+from small_models import changed_target, linear_model
 
 from rcompile import CompileOptions, compile_model
+from rcompile.errors import UnsupportedError
 from rcompile.vocabulary import Combiner, words
 from runtime.ort.library import device
 
@@ -110,6 +111,22 @@ def test_the_provider_itself_refuses_attributes_that_it_does_not_know(
     set_attribute(tmp_path / "bundle", attribute, value)
     with pytest.raises(Exception, match=f"layer 'proj': {message}"):
         plain_session(tmp_path / "bundle")
+
+
+def test_the_provider_itself_refuses_more_weights_than_its_cells_allow(tmp_path: Path) -> None:
+    """A node of 65536 x 2048 would take gigabytes for a megabyte of cells."""
+    compile_model(linear_model(tmp_path / "linear.onnx", 40, 2048), "reram128x128", tmp_path / "bundle")
+    set_attribute(tmp_path / "bundle", "inputs", 1 << 16)
+    with pytest.raises(Exception, match=r"134217728 weights, but 1048576 cells \[layer-size\]"):
+        plain_session(tmp_path / "bundle")
+
+
+def test_a_layer_that_is_pruned_almost_whole_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("rcompile.layout.normal_form.FREE_WEIGHTS", 1000)
+    monkeypatch.setattr("rcompile.layout.normal_form.WEIGHTS_A_CELL", 0)
+    with pytest.raises(UnsupportedError, match="--keep-on-host"):
+        compile_model(linear_model(tmp_path / "linear.onnx", 40, 2048), "reram128x128", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_the_provider_itself_refuses_a_node_that_lacks_an_attribute(linear_onnx: Path, tmp_path: Path) -> None:

@@ -21,6 +21,15 @@ I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 MAX_REPLICAS = 15
+# What the provider's sums hold; and of a layer that is pruned almost whole, so that memory has the file's proportions.
+MAX_WEIGHTS, FREE_WEIGHTS, WEIGHTS_A_CELL = 1 << 31, 1 << 26, 64
+
+
+def most_weights(cells: int) -> int:
+    """The weights that a layer of so many cells may have."""
+    return min(MAX_WEIGHTS, max(FREE_WEIGHTS, WEIGHTS_A_CELL * cells))
+
+
 F32 = npt.NDArray[np.float32]
 
 

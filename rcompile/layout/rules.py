@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rcompile.layout.form import Form
-from rcompile.layout.normal_form import MAX_REPLICAS
+from rcompile.layout.normal_form import MAX_REPLICAS, most_weights
 from rcompile.onnx_in.linears import MAX_INPUTS, MAX_OUTPUTS
 
-# What the provider's sums hold.
-MAX_WEIGHTS = 1 << 31
 Rule = Callable[[Form], str]
 
 
@@ -74,10 +72,10 @@ def array_shape(form: Form) -> str:
 
 
 def layer_size(form: Form) -> str:
-    """a layer has at most 65536 inputs, 2^20 outputs and 2^31 weights: sums must fit their types"""
-    inputs, outputs = form.inputs, form.outputs
-    fits = inputs <= MAX_INPUTS and outputs <= MAX_OUTPUTS and inputs * outputs <= MAX_WEIGHTS
-    return "" if fits else f"{inputs} inputs, {outputs} outputs"
+    """sums fit types, memory the file: at most 65536 inputs, 2^20 outputs, 2^31 weights, 64 a cell above 2^26"""
+    inputs, outputs, cells = form.inputs, form.outputs, form.tiles.levels.size
+    fits = inputs <= MAX_INPUTS and outputs <= MAX_OUTPUTS and inputs * outputs <= most_weights(cells)
+    return "" if fits else f"{inputs} inputs, {outputs} outputs, {cells} cells"
 
 
 def level_range(form: Form) -> str:

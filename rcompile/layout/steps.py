@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rcompile.errors import UnsupportedError
 from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
 from rcompile.layout.form import Form
-from rcompile.layout.normal_form import I32, U8, Placement, Tiles
+from rcompile.layout.normal_form import I32, U8, Placement, Tiles, most_weights
 from rcompile.layout.place import place
 from rcompile.layout.quantize import QuantizedLinear, code_steps, quantize
 from rcompile.onnx_in.linears import Linear
@@ -40,10 +41,19 @@ class Encoded:
 
 
 def plan(linear: Linear, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int) -> Planned:
-    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output."""
+    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output. Raises
+    UnsupportedError for a layer of more weights than its cells allow.
+    """
     quantized = quantize(linear, target, code_steps(replicas, encoding))
     lines = compact(quantized)
-    return Planned(linear, quantized, lines, place(lines, replicas, encoding, target, first_crossbar))
+    placement = place(lines, replicas, encoding, target, first_crossbar)
+    cells = placement.tiles * target.crossbar.rows * target.crossbar.cols
+    if linear.inputs * linear.outputs > most_weights(cells):
+        raise UnsupportedError(
+            f"layer '{linear.name}' has {linear.inputs} x {linear.outputs} weights, more than the {most_weights(cells)} that a layer of {cells} cells may have: "
+            f"it is too large, or pruned almost whole. Leave it on the CPU: --keep-on-host '{linear.name}'."
+        )
+    return Planned(linear, quantized, lines, placement)
 
 
 def program(planned: Planned, target: Target) -> Encoded:

@@ -14,7 +14,9 @@ namespace rcompile {
 namespace {
 
 // As those of config.cc.
-constexpr int64_t kMaxCols = 65536;  // as FindVotes packs them
+constexpr int64_t kMaxCols = 65536;                 // as FindVotes packs them
+constexpr int64_t kFreeWeights = int64_t{1} << 26;  // as those of rcompile/layout/normal_form.py
+constexpr int64_t kWeightsACell = 64;
 
 }  // namespace
 
@@ -62,6 +64,12 @@ void Layer::CheckShape() const {
   config_.CheckRange("rows", arrays_.rows, 1, kMaxRows);
   config_.CheckRange("cols", arrays_.cols, 1, kMaxCols);
   config_.CheckRange("active_rows", config_.active_rows, 1, arrays_.rows);
+  // Pruned weights need no cells, but memory once they are folded.
+  const int64_t cells = arrays_.tiles * arrays_.cells_per_tile(), weights = config_.inputs * config_.outputs;
+  if (weights > std::max(kFreeWeights, kWeightsACell * cells)) {
+    config_.Fail("there are " + std::to_string(weights) + " weights, but " + std::to_string(cells) +
+                 " cells [layer-size]");
+  }
 }
 
 void Layer::CheckCrossbars() {

@@ -21,6 +21,7 @@ from rcompile.bundle.check import check
 from rcompile.bundle.manifest import Manifest
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UnsupportedError, UsageError
+from rcompile.hardware.faults import Fault, apply_faults
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
@@ -33,7 +34,6 @@ from rcompile.protection.predict import level_error
 from rcompile.protection.protect import protect, survey
 from rcompile.vocabulary import Combiner, VotingCombiner, words
 from runtime.die import votes as voting
-from runtime.die.faults import Fault, apply_faults
 
 COMBINERS = words(VotingCombiner)
 SMALL = {"rows": 16, "cols": 32, "active_rows": 8}

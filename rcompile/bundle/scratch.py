@@ -1,5 +1,5 @@
-"""Directories that appear whole or not at all, under a lock that other processes see: in other containers, and on other
-hosts that share the file system.
+"""Files and directories that appear whole or not at all; directories under a lock that other processes see: in other
+containers, and on other hosts that share the file system.
 """
 
 from __future__ import annotations
@@ -67,6 +67,24 @@ def new_bundle(out: Path) -> Iterator[Path]:
         raise BadInputError(f"cannot write '{out}': {error}. Choose another -o.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def new_file(out: Path, force: bool) -> Iterator[Path]:
+    """A scratch file beside `out` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises UsageError for a file that exists, unless `force`; BadInputError for one that cannot be written.
+    """
+    if out.exists() and not force:
+        raise UsageError(f"'{out}' exists. Choose another -o, or --force to replace it.")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        yield partial
+        partial.replace(out)
+    except OSError as error:
+        raise BadInputError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _check(out: Path, force: bool) -> None:

@@ -11,6 +11,7 @@ import click
 
 from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, TARGET, complete_key
 from rcompile.cli.commands import FAILED, Commands
+from rcompile.cli.die import die
 from rcompile.cli.evaluate import evaluate
 from rcompile.cli.images import images
 from rcompile.cli.targets import targets
@@ -265,5 +266,5 @@ def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
     main([*command, "--help"], prog_name=ctx.find_root().info_name)
 
 
-for command in (compile, evaluate, inspect, check, diff, images, export, train, prune, targets, show_help):
+for command in (compile, evaluate, inspect, check, diff, images, die, export, train, prune, targets, show_help):
     main.add_command(command)

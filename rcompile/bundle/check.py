@@ -10,10 +10,10 @@ import numpy as np
 
 from rcompile.bundle.host_check import graph_problems
 from rcompile.bundle.ledger import Copies, allocation_entries, held_copies, ledger_row
-from rcompile.bundle.manifest import MODEL, LayerEntry
+from rcompile.bundle.manifest import MODEL, LayerEntry, codes_dtype
 from rcompile.bundle.prediction import predict, survey_decoded
 from rcompile.bundle.reader import Bundle, DamagedError
-from rcompile.layout.compact import used_lines
+from rcompile.layout.compact import placed_lines, used_lines
 from rcompile.layout.normal_form import BlockCodes, decode_blocks
 from rcompile.protection.allocate import Survey
 from rcompile.protection.protect import combiners_of
@@ -78,11 +78,15 @@ def _layer_problems(bundle: Bundle, entry: LayerEntry) -> tuple[Found | None, li
     except DamagedError as damage:
         return None, [damage.text]
     target = bundle.manifest.target
+    die_known = bundle.manifest.die is not None
     blocks = list(decode_blocks(layer.tiles, target))
-    fits = all(np.abs(block.codes).max(initial=0) <= target.weight_code_max for block in blocks)
-    if not fits or _codes_sha256(entry, blocks) != entry.codes_sha256:
-        return None, ["the images do not decode to the quantized weights"]
-    placement, lines = layer.tiles.placement, used_lines(blocks)
+    fits = die_known or all(np.abs(block.codes).max(initial=0) <= target.weight_code_max for block in blocks)
+    if not fits or _codes_sha256(entry, blocks, codes_dtype(die_known)) != entry.codes_sha256:
+        what = "weights that were found for their die" if die_known else "quantized weights"
+        return None, [f"the images do not decode to the {what}"]
+    placement = layer.tiles.placement
+    # A die may make a line of weights all zero.
+    lines = placed_lines(blocks) if die_known else used_lines(blocks)
     row = ledger_row(entry.name, (entry.inputs, entry.outputs), lines, placement, target).model_dump()
     listed = next((r.model_dump() for r in bundle.manifest.ledger if r.layer == entry.name), row)
     wrong = [f"the ledger says {key} {listed[key]}, the images {n}" for key, n in row.items() if listed[key] != n]
@@ -90,8 +94,8 @@ def _layer_problems(bundle: Bundle, entry: LayerEntry) -> tuple[Found | None, li
     return Found(entry, held_copies(placement), survey), wrong
 
 
-def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes]) -> str:
-    """The digest of the dense int8 codes."""
+def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes], dtype: np.dtype[np.signedinteger]) -> str:
+    """The digest of the dense codes."""
     block_of = np.full(entry.inputs, -1, np.int32)
     row_of = np.zeros(entry.inputs, np.int32)
     for i, block in enumerate(blocks):
@@ -99,7 +103,7 @@ def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes]) -> str:
     digest, rows = hashlib.sha256(), max(1, BAND // entry.outputs)
     for start in range(0, entry.inputs, rows):
         held = block_of[start : start + rows]
-        band = np.zeros((len(held), entry.outputs), np.int8)
+        band = np.zeros((len(held), entry.outputs), dtype)
         for i in np.unique(held[held >= 0]):
             inputs = np.flatnonzero(held == i)
             band[np.ix_(inputs, blocks[i].outputs)] = blocks[i].codes[row_of[start + inputs]]

@@ -126,6 +126,12 @@ def main() -> None:
 @click.option("--sa0", type=float, metavar="RATE", help="SA0 rate to protect against.  [default: the target's]")
 @click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against.  [default: the target's]")
 @click.option("--allow-extra-crossbars", is_flag=True, help="Let protection take more crossbars than the dense model.")
+@click.option(
+    "--die-map",
+    type=PATH,
+    metavar="MAP",
+    help="Make the images for one chip, whose stuck cells are known: .npz or .safetensors (`rcompile die`).  [default: the same for every chip]",
+)
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
@@ -139,6 +145,7 @@ def compile(
     changes: tuple[str, ...],
     out: Path | None,
     samples: Path | None,
+    die_map: Path | None,
     force: bool,
     dry_run: bool,
     stop_after: Any,
@@ -159,11 +166,10 @@ def compile(
     hardware = load_target(target, changes)
     with progress_bar(quiet) as progress:
         if dry_run or stop_after not in (None, "emit"):
-            result = rehearse(
-                model, hardware, options, samples=samples, stop_after=stop_after or "encode", progress=progress
-            )
+            stage: Any = stop_after or "encode"
+            result = rehearse(model, hardware, options, samples=samples, die_map=die_map, stop_after=stage, progress=progress)  # fmt: skip
         else:
-            result = compile_model(model, hardware, out, options, samples=samples, force=force, progress=progress)
+            result = compile_model(model, hardware, out, options, samples=samples, die_map=die_map, force=force, progress=progress)  # fmt: skip
     if as_json:
         click.echo(show.to_json(show.compiled_summary(result)))
     elif not quiet:

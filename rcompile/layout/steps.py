@@ -9,7 +9,7 @@ from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
 from rcompile.layout.form import Form
-from rcompile.layout.normal_form import I32, U8, Placement, Tiles
+from rcompile.layout.normal_form import I8, I16, I32, U8, Placement, Tiles
 from rcompile.layout.place import place
 from rcompile.layout.quantize import QuantizedLinear, code_steps, quantize
 from rcompile.onnx_in.linears import Linear
@@ -27,10 +27,18 @@ class Planned:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A linear whose cells have their levels."""
+    """A linear whose cells have their levels. held: i16 [K, N], the weight codes that the cells of a known die let them
+    stand for; None where they are as quantized.
+    """
 
     planned: Planned
     tiles: Tiles
+    held: I16 | None = None
+
+    @property
+    def codes(self) -> I8 | I16:
+        """The weight codes that the levels stand for: int8 [K, N] as they were quantized, or int16 what a die holds."""
+        return self.planned.quantized.codes if self.held is None else self.held
 
     def form(self, target: Target, elsewhere: I32) -> Form:
         """As the rules look at it. elsewhere: the crossbars of the layers before."""

@@ -1,0 +1,103 @@
+"""For a known die: levels for the cells of one chip, of which some are stuck. docs/protection.md, "When the die is
+known", is the prose.
+
+A stuck cell's level in an image is the one that it is stuck at: what the image decodes to is what that die computes
+with, and programming asks of no cell what it cannot do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from rcompile.hardware.encoding import Encoding
+from rcompile.hardware.faults import Fault, stuck_levels
+from rcompile.hardware.target import Target
+from rcompile.layout.normal_form import I64, U8, Tiles
+from rcompile.layout.steps import Encoded, Planned
+from rcompile.protection.nearest import F64, FREE, Block, hold
+from rcompile.protection.reachable import Reachable
+
+
+@dataclass(frozen=True, eq=False)
+class KnownDie:
+    """The crossbars of a chip that a model takes. faults: u8 [crossbars, rows, cols] of `Fault`. map_sha256: of the
+    file that says so.
+    """
+
+    map_sha256: str
+    faults: U8
+
+    @property
+    def stuck_share(self) -> float:
+        """Share of cells that are stuck."""
+        return float(np.count_nonzero(self.faults != Fault.GOOD) / self.faults.size)
+
+
+def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
+    """The levels of a planned layer's cells on a die: every weight as near to its code as its cells let it be.
+
+    Each digit of an output is on one bitline: replicas, which hold the same levels, cannot suit a die.
+    """
+    placement, codes = planned.placement, planned.quantized.codes
+    levels = np.zeros((placement.tiles, target.crossbar.rows, target.crossbar.cols), np.uint8)
+    inverted = np.zeros(placement.bitline_output.shape, np.uint8)
+    held = np.zeros(codes.shape, np.int16)
+    level_of_fault = stuck_levels(target.top_level)
+    level_of_fault[Fault.GOOD] = FREE
+    for tiles in placement.row_blocks():
+        wordlines = np.flatnonzero(placement.wordline_input[tiles.start] >= 0)
+        inputs = placement.wordline_input[tiles.start, wordlines]
+        tile, col = np.nonzero(placement.bitline_output[tiles] >= 0)
+        digit = placement.bitline_digit[tiles][tile, col]
+        outputs, column = np.unique(placement.bitline_output[tiles][tile, col], return_inverse=True)
+        on = die.faults[placement.crossbar[tiles]]
+        stuck = np.empty((len(placement.encoding.digits), len(inputs), len(outputs)), np.uint8)
+        assert len(digit) == len(stuck) * len(outputs), "a digit is given up, or copied"
+        stuck[digit, :, column] = level_of_fault[on[tile[:, None], wordlines, col[:, None]]]
+        wanted = codes[np.ix_(inputs, outputs)].astype(np.int16)
+        unit, capacity = _reads(wordlines, target)
+        block = Block(wanted + np.int16(placement.encoding.offset), stuck, unit, capacity)
+        found = hold(
+            block,
+            placement.encoding.digits,
+            _reachable(placement.encoding, target.top_level),
+            target.weights.column_inversion,
+        )
+        at = tiles.start + tile
+        levels[at[:, None], wordlines, col[:, None]] = found.levels[digit, :, column]
+        inverted[at, col] = found.inverted[digit, column]
+        held[np.ix_(inputs, outputs)] = wanted - found.missed
+    return Encoded(planned, Tiles(placement, levels, inverted), held)
+
+
+def relative_error(encoded: Encoded) -> float:
+    """How far the weights that the cells hold are from those that they should hold: the norm of the difference over the
+    norm of the weights.
+    """
+    wanted, scale = encoded.planned.quantized.codes, encoded.planned.quantized.weight_scale.astype(np.float64) ** 2
+    missed = (encoded.codes.astype(np.int32) - wanted).astype(np.float64)
+    energy = float((wanted.astype(np.float64) ** 2).sum(axis=0) @ scale)
+    error = float((missed**2).sum(axis=0) @ scale)
+    return float(np.sqrt(error / energy)) if energy else float(error > 0)
+
+
+@cache
+def _reachable(encoding: Encoding, top_level: int) -> Reachable:
+    return Reachable(encoding, top_level)
+
+
+def _reads(wordlines: I64, target: Target) -> tuple[I64, F64]:
+    """The operation unit of each wordline, i64 [k], and what its cells may add up to so that no read can clip: levels,
+    f64 [units]. docs/hardware.md, "Collapse".
+    """
+    unit, wordlines_of = np.unique(wordlines // target.crossbar.active_rows, return_inverse=True, return_counts=True)[
+        1:
+    ]
+    if not target.adc.bits:
+        return unit, np.full(len(wordlines_of), np.inf)
+    leak = target.hrs_levels * target.top_pulse * wordlines_of
+    largest = ((1 << target.adc.bits) - 0.5) * target.adc.step_levels
+    return unit, np.floor((largest - leak) / target.top_pulse)

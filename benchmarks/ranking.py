@@ -66,7 +66,7 @@ def main(model: Path, data: Path, out: Path) -> None:
         combiner: Combiner = guard.combiner or "none"
         target = load_target(TARGETS[combiner])
         replicas = {k.name: plain(k.outputs, target.encoding) for k in known}
-        chosen = protect(known, guard, target) if guard.protect != "none" else Protection("none", {})
+        chosen = protect(known, guard, target) if guard.copies else Protection("none", {})
         predicted = predicted_error(
             known, {**replicas, **chosen.replicas}, predict_errors(known, combiner, target, SA0, SA1)
         )

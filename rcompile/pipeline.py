@@ -14,7 +14,7 @@ import onnx_ir as ir
 from rcompile.bundle.emit import Findings, Job, write_bundle
 from rcompile.bundle.manifest import Manifest
 from rcompile.bundle.scratch import claimed, new_bundle
-from rcompile.errors import BadInputError, UsageError
+from rcompile.errors import UsageError
 from rcompile.hardware.faults import chip_map
 from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target
@@ -28,8 +28,9 @@ from rcompile.onnx_in.guard import guarded
 from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
 from rcompile.onnx_in.read import read_model
 from rcompile.options import UNCHANGED, CompileOptions
-from rcompile.protection.for_die import KnownDie, program_for_die
-from rcompile.protection.protect import UNPROTECTED, Protection, combiners_of, protect, survey
+from rcompile.protection.digits import lines_of
+from rcompile.protection.for_die import KnownDie, known_die, program_for_die
+from rcompile.protection.protect import UNPROTECTED, Protection, protect, scheme_of, survey
 from rcompile.vocabulary import Stage, words
 
 STAGES = words(Stage)
@@ -77,8 +78,8 @@ def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
         graph = read_model(job.source)
         found = _find(graph, options.keep_on_host)
         protected = _protect(found.linears, job, progress)
+        die = _known_die(found.linears, job, progress)
         scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
-        die = _known_die(found.linears, job)
         encoded = _encode(found.linears, protected, job.target, die)
         findings = Findings(scales, protected, found.unmapped, die)
         with new_bundle(bundle) as folder:
@@ -108,14 +109,16 @@ def _rehearse(job: Job, stop_after: Stage, progress: Progress) -> Compiled:
     if stop_after == "read":
         return Compiled(job.target, stop_after, (), ())
     found = _find(graph, job.options.keep_on_host)
-    protected = _protect(found.linears, job, progress) if depth >= STAGES.index("protect") else UNPROTECTED
+    protect_too = depth >= STAGES.index("protect")
+    protected = _protect(found.linears, job, progress) if protect_too else UNPROTECTED
+    die = _known_die(found.linears, job, progress) if protect_too else None
     steps: Iterator[Linear | Planned | Encoded] = iter(found.linears)
     if depth >= STAGES.index("quantize"):
         steps = (_checked(linear, job.target) for linear in found.linears)
     if depth >= STAGES.index("tile"):
-        steps = _plan(found.linears, protected, job.target)
+        steps = _plan(found.linears, protected, job.target, die)
     if depth >= STAGES.index("encode"):
-        steps = _encode(found.linears, protected, job.target, _known_die(found.linears, job))
+        steps = _encode(found.linears, protected, job.target, die)
     layers = tuple(summarize(step) for step in _reporting(steps, found, progress))
     return Compiled(job.target, stop_after, layers, found.unmapped)
 
@@ -130,12 +133,7 @@ def _job(
     """What is asked, checked as far as it can be before any work is done."""
     hardware = target if isinstance(target, Target) else load_target(target)
     options.check()
-    if options.protect != "none":
-        combiners_of(options, hardware)
-        if die_map is not None:
-            raise UsageError(
-                f"--protect {options.protect} copies what is the same for every die; --die-map is for one die: give one of them."
-            )
+    options = options.model_copy(update={"protect": scheme_of(options, hardware, die_map is not None)})
     found = None if samples is None else Path(samples)
     chip = None if die_map is None else chip_map(Path(die_map), hardware)
     return Job(Path(model), hardware, options, input_scale_mode(hardware, found), samples_digest(found), chip)
@@ -158,7 +156,7 @@ def _find(graph: ir.Model, keep_on_host: Sequence[str]) -> Found:
 
 def _protect(linears: Sequence[Linear], job: Job, progress: Progress) -> Protection:
     """Replicas for every layer. Layers compete for crossbars, so all are surveyed before any is placed."""
-    if job.options.protect == "none":
+    if not job.options.copies:
         return UNPROTECTED
     surveys = []
     for done, linear in enumerate(linears, 1):
@@ -168,29 +166,27 @@ def _protect(linears: Sequence[Linear], job: Job, progress: Progress) -> Protect
     return protect(surveys, job.options, job.target)
 
 
-def _known_die(linears: Sequence[Linear], job: Job) -> KnownDie | None:
-    """The crossbars of the chip that the model takes; None without a map. Raises BadInputError for a chip that has not
-    enough.
+def _known_die(linears: Sequence[Linear], job: Job, progress: Progress) -> KnownDie | None:
+    """The crossbars of the chip that the model takes, and its digits there; None without a map. Raises BadInputError
+    for a chip that has not enough.
     """
     if job.chip is None:
         return None
-    needed = 0
-    for linear in linears:
-        lines = compact(quantize(linear, job.target))
-        needed += plain_crossbars(len(lines.inputs), len(lines.outputs), job.target)
-    if needed > job.chip.crossbars:
-        raise BadInputError(
-            f"the chip of '{job.chip.path}' has {job.chip.crossbars} crossbars, the model needs {needed} of target '{job.target.name}'. Give the map of a larger chip, prune the model (`rcompile train`, `rcompile prune`), or leave layers on the CPU (--keep-on-host)."
-        )
-    return KnownDie(job.chip.sha256, job.chip.faults(np.arange(needed, dtype=np.int32)))
+    layers, dense = [], 0
+    for done, linear in enumerate(linears, 1):
+        quantized = quantize(linear, job.target)
+        layers.append(lines_of(quantized, compact(quantized), job.target))
+        dense += plain_crossbars(linear.inputs, linear.outputs, job.target)
+        progress(f"survey {linear.name}", done, len(linears))
+    return known_die(layers, dense, job.chip, job.options.protect == "die")
 
 
-def _plan(linears: Sequence[Linear], protected: Protection, target: Target) -> Iterator[Planned]:
+def _plan(linears: Sequence[Linear], protected: Protection, target: Target, die: KnownDie | None) -> Iterator[Planned]:
     """Every layer on crossbars of its own, one at a time: memory is bounded by the largest layer."""
-    first_crossbar = 0
+    first_crossbar, encoding = 0, die.encoding if die else target.encoding
     for linear in linears:
-        replicas = protected.replicas.get(linear.name, plain(linear.outputs, target.encoding))
-        planned = plan(linear, replicas, target.encoding, target, first_crossbar)
+        replicas = protected.replicas.get(linear.name, plain(linear.outputs, encoding))
+        planned = plan(linear, replicas, encoding, target, first_crossbar)
         first_crossbar += planned.placement.tiles
         yield planned
 
@@ -202,7 +198,7 @@ def _encode(
     bug, and is not written.
     """
     crossbars = np.empty(0, np.int32)
-    for planned in _plan(linears, protected, target):
+    for planned in _plan(linears, protected, target, die):
         encoded = program_for_die(planned, die, target) if die else program(planned, target)
         if wrong := broken_rules(encoded.form(target, crossbars)):
             raise AssertionError(

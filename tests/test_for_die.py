@@ -16,17 +16,20 @@ from safetensors.numpy import load_file, save_file
 from small_models import changed_target, linear_model, tiny_classifier, write_sentences
 
 import runtime
-from rcompile import Bundle, compile_model
+from rcompile import Bundle, CompileOptions, compile_model
 from rcompile.bundle.check import check
 from rcompile.canonical import file_sha256
 from rcompile.hardware.encoding import Encoding, differential_encoding, offset_encoding
 from rcompile.hardware.faults import apply_faults
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import decode
-from rcompile.protection.nearest import FREE, Block, Held, hold
+from rcompile.protection.nearest import FREE, Block, Held, Reads, hold
 from rcompile.protection.reachable import Reachable
 
-NO_LIMIT = np.array([np.inf])
+
+def reads(rows: int) -> Reads:
+    """All wordlines at once, by a converter that never clips."""
+    return Reads(np.zeros(rows, np.int64), np.array([np.inf]))
 
 
 @st.composite
@@ -42,7 +45,7 @@ def block(encoding: Encoding, top: int, shape: tuple[int, int], share: float, se
     codes = np.clip(np.rint(rng.normal(0, 25, shape)), -127, 127).astype(np.int16)
     cells = (len(encoding.digits), *shape)
     stuck = np.where(rng.random(cells) < share, rng.integers(0, top + 1, cells), FREE).astype(np.uint8)
-    return Block(codes + np.int16(encoding.offset), stuck, np.zeros(shape[0], np.int64), NO_LIMIT)
+    return Block(codes + np.int16(encoding.offset), stuck)
 
 
 def on_cells(held: Held, encoding: Encoding, top: int) -> np.ndarray:
@@ -59,7 +62,7 @@ def test_every_weight_is_the_nearest_that_its_cells_can_hold(
     """Against all levels that there are; and of those that make the value, none stores less."""
     top = (1 << bits) - 1
     given_block = block(encoding, top, (6, 3), share, seed)
-    held = hold(given_block, encoding.digits, Reachable(encoding, top), inversion)
+    held = hold(given_block, encoding.digits, Reachable(encoding, top), reads(6) if inversion else None)
     stuck = given_block.stuck
     np.testing.assert_array_equal(held.levels[stuck != FREE], stuck[stuck != FREE])
     value = on_cells(held, encoding, top)
@@ -78,7 +81,7 @@ def test_every_weight_is_the_nearest_that_its_cells_can_hold(
 def test_inversion_never_raises_the_error_of_an_output(encoding: Encoding, bits: int, share: float, seed: int) -> None:
     top = (1 << bits) - 1
     given_block = block(encoding, top, (40, 12), share, seed)
-    free, fixed = (hold(given_block, encoding.digits, Reachable(encoding, top), i).missed for i in (True, False))
+    free, fixed = (hold(given_block, encoding.digits, Reachable(encoding, top), r).missed for r in (reads(40), None))
     errors = [(missed.astype(int) ** 2).sum(axis=0) for missed in (free, fixed)]
     assert (errors[0] <= errors[1]).all()
 
@@ -89,8 +92,8 @@ def test_inversion_halves_the_error_of_redundant_digits() -> None:
     cells = (8, 128, 64)
     stuck = np.where(rng.random(cells) < 0.3, rng.choice([0, 3, 3, 3, 3], cells), FREE).astype(np.uint8)
     codes = np.clip(np.rint(rng.normal(0, 30, cells[1:])), -127, 127).astype(np.int16)
-    given_block = Block(codes, stuck, np.zeros(128, np.int64), NO_LIMIT)
-    chosen, without = (hold(given_block, encoding.digits, Reachable(encoding, 3), i) for i in (True, False))
+    given_block = Block(codes, stuck)
+    chosen, without = (hold(given_block, encoding.digits, Reachable(encoding, 3), r) for r in (reads(128), None))
     norms = [np.linalg.norm(held.missed.astype(float)) for held in (chosen, without)]
     assert norms[0] < 0.55 * norms[1]
     assert chosen.levels.sum(axis=1).max() < 255  # evenly shared: within an 8-bit converter
@@ -138,7 +141,7 @@ def test_without_stuck_cells_the_images_are_those_of_any_die(tmp_path: Path) -> 
     model, target = linear_model(tmp_path / "m.onnx", 200, 70), "reram128x128"
     np.savez(tmp_path / "map.npz", faults=np.zeros((9, 128, 128), np.uint8))
     compile_model(model, target, tmp_path / "any")
-    compile_model(model, target, tmp_path / "one", die_map=tmp_path / "map.npz")
+    compile_model(model, target, tmp_path / "one", CompileOptions(protect="none"), die_map=tmp_path / "map.npz")
     any_die, one = (load_file(next((tmp_path / name / "tiles").iterdir())) for name in ("any", "one"))
     for name, array in any_die.items():
         np.testing.assert_array_equal(array, one[name], err_msg=name)

@@ -64,8 +64,15 @@ def _manifest_problems(bundle: Bundle) -> list[str]:
         if entry.first_tile != expected:
             wrong.append(f"layer '{entry.name}': first_tile is {entry.first_tile}, the layers before take {expected}")
         expected += entry.tiles
+        digits = set(entry.encoding.digits)
+        if entry.encoding != manifest.target.encoding and not (manifest.die and digits <= manifest.target.digits_apply):
+            wrong.append(
+                f"layer '{entry.name}' is in digits {entry.encoding}, the target's shift-add cannot apply them"
+            )
     if [row.layer for row in manifest.ledger] != [entry.name for entry in manifest.layers]:
         wrong.append("the ledger has not a row for each layer, in their order")
+    if manifest.options.protect == "die" and manifest.die is None:
+        wrong.append("options.protect is die, but no die is named")
     for name in (manifest.source.model, manifest.source.tokenizer, MODEL, *(e.file for e in manifest.layers)):
         if name is not None and name not in manifest.files:
             wrong.append(f"'{name}' is not among the files")
@@ -114,7 +121,7 @@ def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes], dtype: np.dty
 def _protection_problems(bundle: Bundle, sound: Sequence[Found]) -> list[str]:
     """Does the summary of protection say what the images hold? Only sound layers are compared."""
     manifest, protection = bundle.manifest, bundle.manifest.protection
-    if (protection is None) != (manifest.options.protect == "none"):
+    if (protection is None) == manifest.options.copies:
         return [f"options.protect is {manifest.options.protect}, which the summary of protection contradicts"]
     if protection is None:
         copied = [f.entry.name for f in sound if (f.copies.counts != 1).any()]

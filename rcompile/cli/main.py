@@ -114,9 +114,7 @@ def main() -> None:
 @click.option(
     "--protect",
     type=click.Choice(words(Scheme)),
-    default="none",
-    show_default=True,
-    help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error.",
+    help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error; or, for one die, on redundant digits.  [default: die with --die-map, if the target has digit_shifts, else none]",
 )
 @click.option(
     "--combiner",

@@ -50,6 +50,13 @@ def stuck_levels(top_level: int) -> U8:
     return held.astype(np.uint8)
 
 
+def stuck_cells(faults: U8, top_level: int, good: int) -> U8:
+    """The level that each cell is stuck at, or `good`: u8 of u8, same shape."""
+    levels = stuck_levels(top_level)
+    levels[Fault.GOOD] = good
+    return levels[faults]
+
+
 def check_faults(what: str, faults: U8, top_level: int) -> None:
     """Raises BadInputError for a value that is no fault of a cell with these levels. what: holds them."""
     known = (faults <= Fault.SA1) | ((faults >= Fault.STUCK_AT) & (faults <= Fault.STUCK_AT + top_level))

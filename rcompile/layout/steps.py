@@ -48,8 +48,10 @@ class Encoded:
 
 
 def plan(linear: Linear, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int) -> Planned:
-    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output."""
-    quantized = quantize(linear, target, code_steps(replicas, encoding))
+    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output; where one gives
+    up digits, its codes are multiples of the smallest that it keeps.
+    """
+    quantized = quantize(linear, target, None if replicas.all() else code_steps(replicas, encoding))
     lines = compact(quantized)
     return Planned(linear, quantized, lines, place(lines, replicas, encoding, target, first_crossbar))
 

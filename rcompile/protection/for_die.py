@@ -7,33 +7,56 @@ with, and programming asks of no cell what it cannot do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from rcompile.errors import BadInputError
 from rcompile.hardware.encoding import Encoding
-from rcompile.hardware.faults import Fault, stuck_levels
+from rcompile.hardware.faults import ChipMap, Fault, stuck_cells
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import I64, U8, Tiles
 from rcompile.layout.steps import Encoded, Planned
-from rcompile.protection.nearest import F64, FREE, Block, hold
+from rcompile.protection.digits import Lines, choose_digits, most_bitlines
+from rcompile.protection.nearest import FREE, Block, Reads, hold
 from rcompile.protection.reachable import Reachable
 
 
 @dataclass(frozen=True, eq=False)
 class KnownDie:
     """The crossbars of a chip that a model takes. faults: u8 [crossbars, rows, cols] of `Fault`. map_sha256: of the
-    file that says so.
+    file that says so. encoding: the digits that weights are written in on it.
     """
 
     map_sha256: str
     faults: U8
+    encoding: Encoding
 
     @property
     def stuck_share(self) -> float:
         """Share of cells that are stuck."""
         return float(np.count_nonzero(self.faults != Fault.GOOD) / self.faults.size)
+
+
+def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choose: bool) -> KnownDie:
+    """The crossbars of a chip that a model takes, and its digits there: the target's own, or, to choose, the best ones
+    within the crossbars of the dense model. Raises BadInputError for a chip that has too few.
+    """
+    target, encoding = chip.target, chip.target.encoding
+    own = sum(layer.crossbars(len(encoding.digits), target) for layer in layers)
+    if own > chip.crossbars:
+        raise BadInputError(
+            f"the chip of '{chip.path}' has {chip.crossbars} crossbars, the model needs {own} of target '{target.name}'. Give the map of a larger chip, prune the model (`rcompile train`, `rcompile prune`), or leave layers on the CPU (--keep-on-host)."
+        )
+    bitlines = most_bitlines(layers, min(dense_crossbars, chip.crossbars), target) if choose else len(encoding.digits)
+    needed = sum(layer.crossbars(bitlines, target) for layer in layers)
+    faults = chip.faults(np.arange(needed, dtype=np.int32))
+    if choose:
+        encoding = choose_digits(layers, bitlines, faults, target)
+        needed = sum(layer.crossbars(len(encoding.digits), target) for layer in layers)
+    return KnownDie(chip.sha256, faults[:needed], encoding)
 
 
 def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
@@ -45,8 +68,6 @@ def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
     levels = np.zeros((placement.tiles, target.crossbar.rows, target.crossbar.cols), np.uint8)
     inverted = np.zeros(placement.bitline_output.shape, np.uint8)
     held = np.zeros(codes.shape, np.int16)
-    level_of_fault = stuck_levels(target.top_level)
-    level_of_fault[Fault.GOOD] = FREE
     for tiles in placement.row_blocks():
         wordlines = np.flatnonzero(placement.wordline_input[tiles.start] >= 0)
         inputs = placement.wordline_input[tiles.start, wordlines]
@@ -56,16 +77,11 @@ def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
         on = die.faults[placement.crossbar[tiles]]
         stuck = np.empty((len(placement.encoding.digits), len(inputs), len(outputs)), np.uint8)
         assert len(digit) == len(stuck) * len(outputs), "a digit is given up, or copied"
-        stuck[digit, :, column] = level_of_fault[on[tile[:, None], wordlines, col[:, None]]]
+        stuck[digit, :, column] = stuck_cells(on[tile[:, None], wordlines, col[:, None]], target.top_level, FREE)
         wanted = codes[np.ix_(inputs, outputs)].astype(np.int16)
-        unit, capacity = _reads(wordlines, target)
-        block = Block(wanted + np.int16(placement.encoding.offset), stuck, unit, capacity)
-        found = hold(
-            block,
-            placement.encoding.digits,
-            _reachable(placement.encoding, target.top_level),
-            target.weights.column_inversion,
-        )
+        block = Block(wanted + np.int16(placement.encoding.offset), stuck)
+        reads = _reads(wordlines, target) if target.weights.column_inversion else None
+        found = hold(block, placement.encoding.digits, _reachable(placement.encoding, target.top_level), reads)
         at = tiles.start + tile
         levels[at[:, None], wordlines, col[:, None]] = found.levels[digit, :, column]
         inverted[at, col] = found.inverted[digit, column]
@@ -89,15 +105,13 @@ def _reachable(encoding: Encoding, top_level: int) -> Reachable:
     return Reachable(encoding, top_level)
 
 
-def _reads(wordlines: I64, target: Target) -> tuple[I64, F64]:
-    """The operation unit of each wordline, i64 [k], and what its cells may add up to so that no read can clip: levels,
-    f64 [units]. docs/hardware.md, "Collapse".
-    """
+def _reads(wordlines: I64, target: Target) -> Reads:
+    """What the cells of a bitline may add up to so that no read can clip. docs/hardware.md, "Collapse"."""
     unit, wordlines_of = np.unique(wordlines // target.crossbar.active_rows, return_inverse=True, return_counts=True)[
         1:
     ]
     if not target.adc.bits:
-        return unit, np.full(len(wordlines_of), np.inf)
+        return Reads(unit, np.full(len(wordlines_of), np.inf))
     leak = target.hrs_levels * target.top_pulse * wordlines_of
     largest = ((1 << target.adc.bits) - 0.5) * target.adc.step_levels
-    return unit, np.floor((largest - leak) / target.top_pulse)
+    return Reads(unit, np.floor((largest - leak) / target.top_pulse))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,19 @@ ROUNDS = 3
 @dataclass(frozen=True, eq=False)
 class Block:
     """One row block. codes: i16 [k, n], weight codes plus the encoding's offset, of its wordlines and outputs. stuck:
-    u8 [digits, k, n], the level that the cell of each digit is stuck at, or FREE. unit: i64 [k], the operation unit of
-    each wordline. capacity: f64 [units], levels that one read may add up to.
+    u8 [digits, k, n], the level that the cell of each digit is stuck at, or FREE.
     """
 
     codes: I16
     stuck: U8
+
+
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """How a row block is read. unit: i64 [k], the operation unit of each wordline, in rising order. capacity: f64
+    [units], levels that one read may add up to.
+    """
+
     unit: I64
     capacity: F64
 
@@ -99,58 +107,97 @@ class _Descent:
             if settled:
                 return
 
-    def levels(self) -> U8:
-        """As stored: u8 [digits, k, n], of all that hold these values those that add up to least. An inverted bitline
-        subtracts what it stores, so that it stands with those of the other sign.
+    def levels(self, outputs: I64 | slice) -> U8:
+        """As stored, of some outputs: u8 [digits, k, n], of all that hold these values those that add up to least. An
+        inverted bitline subtracts what it stores, so that it stands with those of the other sign.
         """
-        adds = (np.array(self.digits)[:, None] > 0) ^ self.inverted
-        keys, asked = np.zeros(self.rest.shape, np.int64), self.rest - self.missed
-        for i, (digit, free) in enumerate(zip(self.digits, self.free, strict=True)):
-            places = [self.reachable.place(sign * abs(digit)) for sign in (-1, 1)]
-            keys += np.where(adds[i], places[1], places[0]) * free
-            asked = asked - np.where(self.inverted[i], digit * self.top, 0) * free
+        inverted, free = self.inverted[:, outputs], self.free[:, :, outputs]
+        adds = (np.array(self.digits)[:, None] > 0) ^ inverted
+        asked = self.rest[:, outputs] - self.missed[:, outputs]
+        keys = np.zeros(asked.shape, np.int64)
+        for i, digit in enumerate(self.digits):
+            subtracting, adding = (self.reachable.place(sign * abs(digit)) for sign in (-1, 1))
+            keys += np.where(adds[i], adding, subtracting) * free[i]
+            asked -= np.where(inverted[i], np.int32(digit * self.top), np.int32(0)) * free[i]
         row = self.reachable.rows(keys) * self.reachable.sums - self.reachable.lowest
         totals = self.reachable.totals.reshape(-1, len(self.reachable.kinds))[row + asked]
-        return self._shared_out(totals, adds)
-
-    def _shared_out(self, totals: I16, adds: npt.NDArray[np.bool_]) -> U8:
-        """Levels of the cells of each kind of totals i16 [k, n, kinds], evenly, so that no bitline carries more than it
-        must. adds: bool [digits, n], which bitlines add what they store.
-        """
-        levels = self.block.stuck.copy()
-        odd = (np.arange(len(totals)) % 2)[:, None]
-        for kind, left in zip(self.reachable.kinds, np.moveaxis(totals, -1, 0).astype(np.int16), strict=True):
-            of_kind = [i for i, d in enumerate(self.digits) if abs(d) == abs(kind)]
-            members = [self.free[i] & (adds[i] == (kind > 0)) for i in of_kind]
-            count = np.sum(members, axis=0, dtype=np.int16)
-            for i, member in zip(of_kind, members, strict=True):
-                share = (left + odd * (count - 1)) // np.maximum(count, 1)
-                levels[i][member] = share[member]
-                left, count = left - share * member, count - member
+        levels = self.block.stuck[:, :, outputs].copy()
+        for m in range(0, len(self.reachable.kinds), 2):
+            of_magnitude = [i for i, d in enumerate(self.digits) if abs(d) == self.reachable.kinds[m]]
+            share_out(totals[:, :, m : m + 2], levels, of_magnitude, adds)
         return levels
 
-    def lighten(self) -> None:
+    def lighten(self, reads: Reads) -> U8:
         """Invert, whatever the error, a bitline that a read could drive beyond the converter, if it then could not; and
-        one without stuck cells where that is the lighter way, as on a die that nobody knows.
+        one without stuck cells where that is the lighter way, as on a die that nobody knows. Gives the levels.
         """
-        levels, unit = self.levels().astype(np.int32), self.block.unit
-        starts = np.flatnonzero(np.diff(unit, prepend=-1))
-        total = np.add.reduceat(levels, starts, axis=1)
-        fixed = np.add.reduceat(np.where(self.free, 0, levels), starts, axis=1)
-        free = np.add.reduceat(self.free, starts, axis=1, dtype=np.int64)
-        other = fixed + self.top * free - (total - fixed)
-        capacity = self.block.capacity[:, None]
+        levels = self.levels(slice(None))
+        starts = np.flatnonzero(np.diff(reads.unit, prepend=-1))
+        total = np.add.reduceat(levels, starts, axis=1, dtype=np.int32)
+        free = np.add.reduceat(self.free, starts, axis=1, dtype=np.int32)
+        fixed = np.add.reduceat(levels * ~self.free, starts, axis=1, dtype=np.int32)
+        other = 2 * fixed + self.top * free - total
+        capacity = reads.capacity[:, None]
         clips, would = (total > capacity).any(axis=1), (other > capacity).any(axis=1)
-        untouched = self.free.all(axis=1) & (2 * total.sum(axis=1) > self.top * len(unit))
-        for i, outputs in enumerate((clips & ~would) | untouched):
+        untouched = self.free.all(axis=1) & (2 * total.sum(axis=1) > self.top * len(reads.unit))
+        flips = (clips & ~would) | untouched
+        for i, outputs in enumerate(flips):
             if outputs.any():
                 self.flip(i, outputs, *self.flipped(i))
+        if len(changed := np.flatnonzero(flips.any(axis=0))):
+            levels[:, :, changed] = self.levels(changed)
+        return levels
 
 
-def hold(block: Block, digits: Sequence[int], reachable: Reachable, column_inversion: bool) -> Held:
-    """For every weight the value nearest to its code that its cells can still hold, and the levels that make it."""
+def share_out(totals: I16, levels: U8, of_magnitude: Sequence[int], adds: npt.NDArray[np.bool_]) -> None:
+    """Share what the free cells of one magnitude hold among them, as evenly as can be, what is left over first to one
+    end, then in the next wordline to the other: so no bitline carries more than it must.
+
+    totals: i16 [k, n, 2], of those that add and of those that subtract. levels: u8 [digits, k, n], FREE where it is to
+    be filled in. of_magnitude: the digits. adds: bool [digits, n], which bitlines add.
+    """
+    size = len(of_magnitude) + 1
+    free = {i: levels[i] == FREE for i in of_magnitude}
+    first, number = [], []
+    for total, sign in zip(np.moveaxis(totals, -1, 0), (True, False), strict=True):
+        count = np.zeros(total.shape, np.int32)
+        for i in of_magnitude:
+            count += free[i] & (adds[i] == sign)
+        first.append(((total * size + count) * 2 + np.arange(len(total))[:, None] % 2) * size)
+        number.append(np.zeros(total.shape, np.int32))
+    shares = _shares(int(totals.max(initial=0)), size)
+    for i in of_magnitude:
+        np.copyto(levels[i], shares[np.where(adds[i], *first) + np.where(adds[i], *number)], where=free[i])
+        number[0] += free[i] & adds[i]
+        number[1] += free[i] & ~adds[i]
+
+
+@cache
+def _shares(most: int, size: int) -> U8:
+    """What cell j of c holds of a total t: u8 at ((t * size + c) * 2 + end) * size + j; j, c < size, t <= most. end: 0
+    if the last cells take what is left over, 1 if the first do.
+    """
+    t, c, end, j = np.ogrid[: most + 1, :size, :2, :size]
+    place = np.where(end == 1, c - 1 - j, j)
+    return np.clip((t + place) // np.maximum(c, 1), 0, FREE).astype(np.uint8).reshape(-1)
+
+
+def squared_errors(block: Block, digits: Sequence[int], reachable: Reachable, column_inversion: bool) -> I64:
+    """What `hold` leaves of error, before it looks at reads: i64 [n], a sum over each output's wordlines."""
     descent = _Descent(block, digits, reachable)
     if column_inversion:
         descent.descend()
-        descent.lighten()
-    return Held(descent.levels(), descent.inverted.astype(np.uint8), descent.missed.astype(np.int16))
+    return (descent.missed.astype(np.int64) ** 2).sum(axis=0)
+
+
+def hold(block: Block, digits: Sequence[int], reachable: Reachable, reads: Reads | None) -> Held:
+    """For every weight the value nearest to its code that its cells can still hold, and the levels that make it. reads:
+    None where bitlines cannot be inverted.
+    """
+    descent = _Descent(block, digits, reachable)
+    if reads is None:
+        levels = descent.levels(slice(None))
+    else:
+        descent.descend()
+        levels = descent.lighten(reads)
+    return Held(levels, descent.inverted.astype(np.uint8), descent.missed.astype(np.int16))

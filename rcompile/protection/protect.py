@@ -92,6 +92,7 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
     the result.
     """
     choices = combiners_of(options, target)
+    allocator = SCHEMES[options.protect or "none"]
     budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
     sa0, sa1 = target.faults.chosen(options.sa0, options.sa1)
     if options.protect == "auto" and sa0 + sa1 == 0:
@@ -99,7 +100,7 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
     found = []
     for combiner in choices:
         errors = predict_errors(layers, combiner, target, sa0, sa1)
-        replicas = SCHEMES[options.protect](layers, errors, budget, target)
+        replicas = allocator(layers, errors, budget, target)
         found.append((predicted_error(layers, replicas, errors), combiner, replicas))
     error, combiner, replicas = min(found, key=lambda f: f[0])
     needed = sum(crossbars_of(layer, replicas[layer.name], target) for layer in layers)
@@ -110,6 +111,27 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
         )
     by_digit = {name: target.encoding.by_digit(copies) for name, copies in replicas.items()}
     return Protection(combiner, by_digit, sa0, sa1, error)
+
+
+def scheme_of(options: CompileOptions, target: Target, die_known: bool) -> Scheme:
+    """The scheme that is asked for, by the map of a chip if not in words. Raises UsageError or UnsupportedError for one
+    that cannot be.
+    """
+    if options.copies:
+        combiners_of(options, target)
+        if die_known:
+            raise UsageError(
+                f"--protect {options.protect} copies what is the same for every die; --die-map is for one die: give one of them."
+            )
+    if options.protect != "die":
+        return options.protect or ("die" if die_known and target.weights.digit_shifts else "none")
+    if not die_known:
+        raise UsageError("--protect die is for a die that is known: give its map, --die-map MAP (`rcompile die`).")
+    if not target.weights.digit_shifts:
+        raise UnsupportedError(
+            f"the shift-add of target '{target.name}' applies no digits but its own: name what it can under weights.digit_shifts, or --protect none, which keeps them."
+        )
+    return "die"
 
 
 def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:

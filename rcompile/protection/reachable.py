@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from rcompile.hardware.encoding import Encoding
-from rcompile.layout.normal_form import I16, I32, I64
+from rcompile.layout.normal_form import I16, I64
 
-NEVER = 1 << 20  # more than any levels add up to
+NEVER = 1 << 14  # more than any levels add up to
 # Up to so many combinations have each their place in an index; of more, those that occur are sorted.
 INDEXED = 1 << 23
 AT_A_TIME = 256
@@ -68,14 +68,14 @@ class Reachable:
 
     def _of(self, keys: I64) -> tuple[I16, I16]:
         """nearest and totals of some combinations: kind by kind, the fewest levels that reach each sum, then back."""
-        fewest = np.full((len(keys), self.sums), NEVER, np.int32)
+        fewest = np.full((len(keys), self.sums), NEVER, np.int16)
         fewest[:, -self.lowest] = 0
         chosen = np.zeros((len(self.kinds), *fewest.shape), np.int16)
         for i, (kind, most) in enumerate(zip(self.kinds, self.most, strict=True)):
             count = keys // self._places[i] % (most + 1)
             found = fewest.copy()
             for level in range(1, self.top * most + 1):
-                moved = _shifted(fewest, kind * level) + level
+                moved = _shifted(fewest, kind * level) + np.int16(level)
                 better = (moved < found) & (self.top * count >= level)[:, None]
                 found[better], chosen[i][better] = moved[better], level
             fewest = found
@@ -88,7 +88,7 @@ class Reachable:
         return nearest, totals
 
 
-def _shifted(fewest: I32, by: int) -> I32:
+def _shifted(fewest: I16, by: int) -> I16:
     """The columns moved, NEVER where none comes from."""
     moved = np.full_like(fewest, NEVER)
     if abs(by) < fewest.shape[1]:
@@ -96,9 +96,9 @@ def _shifted(fewest: I32, by: int) -> I32:
     return moved
 
 
-def _nearest(fewest: I32) -> I64:
+def _nearest(fewest: I16) -> I64:
     """The nearest column that is reached, for every column: i64 [rows, sums]."""
-    columns = np.arange(fewest.shape[1])
+    columns = np.arange(fewest.shape[1], dtype=np.int32)
     reached = fewest < NEVER
     below = np.maximum.accumulate(np.where(reached, columns, -1), axis=1)
     above = np.minimum.accumulate(np.where(reached, columns, NEVER)[:, ::-1], axis=1)[:, ::-1]

@@ -29,7 +29,7 @@ from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
 from rcompile.onnx_in.read import read_model
 from rcompile.options import UNCHANGED, CompileOptions
 from rcompile.protection.digits import lines_of
-from rcompile.protection.for_die import KnownDie, known_die, program_for_die
+from rcompile.protection.for_die import KnownDie, known_die, on_chip, program_for_die
 from rcompile.protection.protect import UNPROTECTED, Protection, protect, scheme_of, survey
 from rcompile.vocabulary import Stage, words
 
@@ -188,7 +188,7 @@ def _plan(linears: Sequence[Linear], protected: Protection, target: Target, die:
         replicas = protected.replicas.get(linear.name, plain(linear.outputs, encoding))
         planned = plan(linear, replicas, encoding, target, first_crossbar)
         first_crossbar += planned.placement.tiles
-        yield planned
+        yield on_chip(planned, die) if die else planned
 
 
 def _encode(

@@ -177,7 +177,8 @@ def compiled(
             encoded = Encoded(planned, encode(quantized, placement, target))
         else:
             planned = replace(planned, placement=replace(placement, crossbar=on_chip(placement.tiles, rng)))
-            die = KnownDie("0" * 64, chip_of(target, planned.placement.tiles, stuck_share, seed), encoding)
+            chip = chip_of(target, planned.placement.tiles, stuck_share, seed)
+            die = KnownDie("0" * 64, np.arange(len(chip), dtype=np.int32), chip, encoding)
             encoded = program_for_die(planned, die, target)
         edit(encoded.tiles)
         (folder / "tiles").mkdir()

@@ -163,7 +163,7 @@ def test_a_bundle_says_what_it_is_for_and_is_proven(chip: Path) -> None:
     said = json.loads(run("inspect", chip / "b", "--json").stdout)["die"]
     assert said["map_sha256"] == file_sha256(chip / "map.npz")
     assert said["stuck_share"] == pytest.approx(0.06, rel=0.05)
-    assert 0.1 < said["relative_error"] < 1
+    assert 0.001 < said["relative_error"] < 1
     assert "for one die: " in run("inspect", chip / "b").stdout
     assert run("check", chip / "b").exit_code == OK
     model = chip / "m.onnx"

@@ -97,11 +97,21 @@ class ChipMap:
             )
         found = np.empty((len(crossbars), *self.array.shape[1:]), np.uint8)
         last = int(crossbars.max(initial=-1))
-        for first, part in self._parts(last + 1):
-            check_faults(f"fault map '{self.path}', from crossbar {first} on,", part, self.target.top_level)
+        for first, part in self._checked(last + 1):
             here = np.flatnonzero((crossbars >= first) & (crossbars < first + len(part)))
             found[here] = part[crossbars[here] - first]
         return found
+
+    def stuck_cells(self) -> npt.NDArray[np.int64]:
+        """How many cells of each crossbar are stuck: i64 [crossbars]. Raises BadInputError as `faults`."""
+        parts = [np.count_nonzero(part != Fault.GOOD, axis=(1, 2)) for _, part in self._checked(self.crossbars)]
+        return np.concatenate(parts).astype(np.int64)
+
+    def _checked(self, count: int) -> Iterator[tuple[int, U8]]:
+        """As `_parts`, each held against what faults there are."""
+        for first, part in self._parts(count):
+            check_faults(f"fault map '{self.path}', from crossbar {first} on,", part, self.target.top_level)
+            yield first, part
 
     def _parts(self, count: int) -> Iterator[tuple[int, U8]]:
         """The first crossbars, some at a time, each time with the number of the first."""

@@ -79,7 +79,8 @@ class _Trial:
     def __init__(self, codes: I16, faults: U8, bitlines: int, target: Target) -> None:
         self.codes, self.bitlines, self.target = codes, bitlines, target
         self.magnitudes = sorted(digit for digit in target.digits_apply if digit > 0)
-        self.stuck = _cells(faults, (bitlines, *codes.shape), target)
+        self.faults = faults
+        self._cells: dict[int, U8] = {}
         self._errors: dict[tuple[int, ...], float] = {}
 
     def list_of(self, positive: tuple[int, ...]) -> Encoding | None:
@@ -99,7 +100,11 @@ class _Trial:
 
     def error_of(self, encoding: Encoding) -> float:
         """As `error`, of a list in full."""
-        block = Block(self.codes + np.int16(encoding.offset), self.stuck[: len(encoding.digits)])
+        length, (rows, outputs) = len(encoding.digits), self.codes.shape
+        if length not in self._cells:
+            self._cells[length] = _cells(self.faults, (length, rows, outputs), self.target)
+        rank = np.argsort(np.argsort([-abs(d) for d in encoding.digits], kind="stable"))
+        block = Block(self.codes + np.int16(encoding.offset), self._cells[length][rank])
         reachable = Reachable(encoding, self.target.top_level)
         missed = squared_errors(block, encoding.digits, reachable, self.target.weights.column_inversion)
         return float((missed / np.maximum((self.codes.astype(np.int64) ** 2).sum(axis=0), 1)).mean())
@@ -130,9 +135,14 @@ def _tried_codes(layers: Sequence[Lines]) -> I16:
 
 
 def _cells(faults: U8, shape: tuple[int, int, int], target: Target) -> U8:
-    """Cells of crossbars all over a chip as what `Block` says is stuck: u8 [bitlines, k, n]."""
-    needed = shape[0] * shape[2]
-    some = faults[:: max(1, len(faults) * target.crossbar.cols // needed), : shape[1]]
-    bitlines = np.moveaxis(some, 1, 0).reshape(shape[1], -1)
-    taken = np.resize(np.arange(bitlines.shape[1]), needed)
-    return stuck_cells(bitlines[:, taken], target.top_level, FREE).reshape(shape[1], shape[0], shape[2]).swapaxes(0, 1)
+    """Cells of crossbars all over a chip as what `Block` says is stuck: u8 [bitlines, k, n], the cleanest bitlines of
+    each crossbar first, as `cleanest_first` gives them to the largest digits.
+    """
+    bitlines, rows, outputs = shape
+    stuck = np.count_nonzero(faults[:, :rows], axis=1)
+    each = target.crossbar.cols // bitlines
+    order = np.argsort(stuck, axis=1, kind="stable")[:, : each * bitlines]
+    sorted_cells = np.take_along_axis(faults[:, :rows], order[:, None, :], axis=2)
+    by_rank = sorted_cells.reshape(-1, rows, bitlines, each).transpose(2, 1, 3, 0).reshape(bitlines, rows, -1)
+    taken = np.arange(outputs) * max(1, by_rank.shape[2] // outputs) % by_rank.shape[2]
+    return stuck_cells(by_rank[:, :, taken], target.top_level, FREE)

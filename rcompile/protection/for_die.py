@@ -8,7 +8,7 @@ with, and programming asks of no cell what it cannot do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -17,22 +17,31 @@ from rcompile.errors import BadInputError
 from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.faults import ChipMap, Fault, stuck_cells
 from rcompile.hardware.target import Target
-from rcompile.layout.normal_form import I64, U8, Tiles
+from rcompile.layout.normal_form import I32, I64, U8, Tiles
 from rcompile.layout.steps import Encoded, Planned
 from rcompile.protection.digits import Lines, choose_digits, most_bitlines
 from rcompile.protection.nearest import FREE, Block, Reads, hold
+from rcompile.protection.order import cleanest_crossbars, cleanest_first
 from rcompile.protection.reachable import Reachable
+
+# Crossbars whose cells digits are tried on.
+TRIED_CROSSBARS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class KnownDie:
-    """The crossbars of a chip that a model takes. faults: u8 [crossbars, rows, cols] of `Fault`. map_sha256: of the
-    file that says so. encoding: the digits that weights are written in on it.
+    """The crossbars of a chip that a model takes: i32, in rising order. faults: u8 [crossbars, rows, cols] of `Fault`.
+    map_sha256: of the file that says so. encoding: the digits that weights are written in on it.
     """
 
     map_sha256: str
+    crossbars: I32
     faults: U8
     encoding: Encoding
+
+    def faults_of(self, crossbars: I32) -> U8:
+        """The fault of each cell of some of these crossbars: u8 [len(crossbars), rows, cols]."""
+        return self.faults[np.searchsorted(self.crossbars, crossbars)]
 
     @property
     def stuck_share(self) -> float:
@@ -41,8 +50,9 @@ class KnownDie:
 
 
 def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choose: bool) -> KnownDie:
-    """The crossbars of a chip that a model takes, and its digits there: the target's own, or, to choose, the best ones
-    within the crossbars of the dense model. Raises BadInputError for a chip that has too few.
+    """The crossbars of a chip that a model takes, those with the fewest stuck cells, and its digits there: the target's
+    own, or, to choose, the best ones within the crossbars of the dense model. Raises BadInputError for a chip that has
+    too few.
     """
     target, encoding = chip.target, chip.target.encoding
     own = sum(layer.crossbars(len(encoding.digits), target) for layer in layers)
@@ -52,11 +62,21 @@ def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choo
         )
     bitlines = most_bitlines(layers, min(dense_crossbars, chip.crossbars), target) if choose else len(encoding.digits)
     needed = sum(layer.crossbars(bitlines, target) for layer in layers)
-    faults = chip.faults(np.arange(needed, dtype=np.int32))
+    stuck = chip.stuck_cells()
     if choose:
-        encoding = choose_digits(layers, bitlines, faults, target)
+        some = cleanest_crossbars(stuck, needed)[:: max(1, needed // TRIED_CROSSBARS)]
+        encoding = choose_digits(layers, bitlines, chip.faults(some), target)
         needed = sum(layer.crossbars(len(encoding.digits), target) for layer in layers)
-    return KnownDie(chip.sha256, faults[:needed], encoding)
+    crossbars = cleanest_crossbars(stuck, needed)
+    return KnownDie(chip.sha256, crossbars, chip.faults(crossbars), encoding)
+
+
+def on_chip(planned: Planned, die: KnownDie) -> Planned:
+    """A layer that was placed on crossbars 0, 1 and so on, on those that the model takes, and its bitlines in the order
+    that suits them.
+    """
+    placement = replace(planned.placement, crossbar=die.crossbars[planned.placement.crossbar])
+    return replace(planned, placement=cleanest_first(placement, die.faults_of(placement.crossbar)))
 
 
 def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
@@ -65,6 +85,7 @@ def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
     Each digit of an output is on one bitline: replicas, which hold the same levels, cannot suit a die.
     """
     placement, codes = planned.placement, planned.quantized.codes
+    faults = die.faults_of(placement.crossbar)
     levels = np.zeros((placement.tiles, target.crossbar.rows, target.crossbar.cols), np.uint8)
     inverted = np.zeros(placement.bitline_output.shape, np.uint8)
     held = np.zeros(codes.shape, np.int16)
@@ -74,7 +95,7 @@ def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
         tile, col = np.nonzero(placement.bitline_output[tiles] >= 0)
         digit = placement.bitline_digit[tiles][tile, col]
         outputs, column = np.unique(placement.bitline_output[tiles][tile, col], return_inverse=True)
-        on = die.faults[placement.crossbar[tiles]]
+        on = faults[tiles]
         stuck = np.empty((len(placement.encoding.digits), len(inputs), len(outputs)), np.uint8)
         assert len(digit) == len(stuck) * len(outputs), "a digit is given up, or copied"
         stuck[digit, :, column] = stuck_cells(on[tile[:, None], wordlines, col[:, None]], target.top_level, FREE)

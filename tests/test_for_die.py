@@ -209,6 +209,32 @@ def test_check_finds_a_cell_that_is_not_what_the_die_holds(chip: Path, tmp_path:
     assert "layer up: the images do not decode to the weights that were found for their die" in found.output
 
 
+def test_check_holds_a_bundle_against_its_map(chip: Path, tmp_path: Path) -> None:
+    assert run("check", chip / "b", "--die-map", chip / "map.npz").exit_code == OK
+    faults = np.load(chip / "map.npz")["faults"]
+    bundle = Bundle.open(chip / "b")
+    place = bundle.layer(bundle.manifest.layer("up")).tiles.placement
+    col, row = (
+        int(np.flatnonzero(place.bitline_output[0] >= 0)[0]),
+        int(np.flatnonzero(place.wordline_input[0] >= 0)[0]),
+    )
+    level = int(bundle.layer(bundle.manifest.layer("up")).tiles.levels[0, row, col])
+    faults[place.crossbar[0], row, col] = 16 + (level + 1) % 4
+    np.savez(tmp_path / "map.npz", faults=faults)
+    found = run("check", chip / "b", "--die-map", tmp_path / "map.npz")
+    assert found.exit_code == FAILED
+    assert f"die: '{tmp_path / 'map.npz'}' has SHA-256" in found.output
+    wanted = f"levels[0, {row}, {col}] is {level}, on the map the cell is stuck at {(level + 1) % 4}"
+    assert f"die: layer 'up': {wanted}" in found.output
+    np.savez(tmp_path / "map.npz", faults=faults[:2])
+    assert "has crossbars 0 .. 1" in run("check", chip / "b", "--die-map", tmp_path / "map.npz").output
+    np.savez(tmp_path / "map.npz", faults=np.zeros_like(faults))
+    assert "stuck_share is 0.0" in run("check", chip / "b", "--die-map", tmp_path / "map.npz").output
+    assert run("check", chip / "b", "--die-map", tmp_path / "none.npz").exit_code == BAD_INPUT
+    compile_model(chip / "m.onnx", "reram128x128", tmp_path / "any")
+    assert "manifest names none" in run("check", tmp_path / "any", "--die-map", chip / "map.npz").output
+
+
 @pytest.mark.parametrize(
     ("crossbars", "shape", "more", "message", "code"),
     [

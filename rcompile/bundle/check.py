@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from rcompile.bundle.die_check import die_problems
 from rcompile.bundle.host_check import graph_problems
 from rcompile.bundle.ledger import Copies, allocation_entries, held_copies, ledger_row
 from rcompile.bundle.manifest import MODEL, LayerEntry, codes_dtype
 from rcompile.bundle.prediction import predict, survey_decoded
 from rcompile.bundle.reader import Bundle, DamagedError
+from rcompile.hardware.faults import chip_map
 from rcompile.layout.compact import placed_lines, used_lines
 from rcompile.layout.normal_form import BlockCodes, decode_blocks
 from rcompile.protection.allocate import Survey
@@ -33,8 +36,11 @@ class Found:
     survey: Survey | None
 
 
-def check(bundle: Bundle) -> Iterator[tuple[str, list[str]]]:
-    """Every check of `rcompile check`, one at a time: what was checked, and every problem found there."""
+def check(bundle: Bundle, die_map: Path | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Every check of `rcompile check`, one at a time: what was checked, and every problem found there. die_map: the map
+    of the die that the images are for, if it is at hand. Raises BadInputError for a file that is none for the target.
+    """
+    chip = chip_map(die_map, bundle.manifest.target) if die_map else None
     unlisted = (
         {p.relative_to(bundle.folder).as_posix() for p in bundle.folder.rglob("*") if p.is_file()}
         - set(bundle.manifest.files)
@@ -52,6 +58,8 @@ def check(bundle: Bundle) -> Iterator[tuple[str, list[str]]]:
         sound += [found] if found else []
         yield f"layer {entry.name}", problems
     yield "protection", _protection_problems(bundle, sound)
+    if chip:
+        yield "die", die_problems(bundle, chip, [found.entry for found in sound])
     if MODEL not in damaged:
         yield "host graph", graph_problems(bundle, [found.entry for found in sound])
 

@@ -196,8 +196,14 @@ def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("bundle", type=DIRECTORY)
+@click.option(
+    "--die-map",
+    type=PATH,
+    metavar="MAP",
+    help="The map that BUNDLE was compiled for: every stuck cell must hold what it is stuck at.",
+)
 @JSON
-def check(bundle: Path, as_json: bool) -> None:
+def check(bundle: Path, die_map: Path | None, as_json: bool) -> None:
     """Check that BUNDLE is whole: schema, digests, images that decode.
 
     Every image must decode to the quantized weights, and the host graph must be the manifest's.
@@ -206,7 +212,7 @@ def check(bundle: Path, as_json: bool) -> None:
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
 
-    checks = [{"what": what, "problems": problems} for what, problems in checked(Bundle.open(bundle))]
+    checks = [{"what": what, "problems": problems} for what, problems in checked(Bundle.open(bundle), die_map)]
     problems = [f"{c['what']}: {p}" for c in checks for p in c["problems"]]
     if as_json:
         click.echo(show.to_json({"ok": not problems, "checks": checks}))

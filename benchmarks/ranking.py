@@ -26,7 +26,7 @@ from rcompile.options import CompileOptions
 from rcompile.pipeline import compile_model
 from rcompile.protection.allocate import predict_errors, predicted_error
 from rcompile.protection.protect import Protection, protect, survey
-from rcompile.vocabulary import Combiner, VotingCombiner, words
+from rcompile.vocabulary import COMBINER_NEEDS, Combiner
 from runtime import Die, load
 from runtime.scoring.evaluation import source_session
 from runtime.scoring.glue import TASKS, load_examples
@@ -49,7 +49,7 @@ def guards() -> list[tuple[str, CompileOptions]]:
     rates.
     """
     found = [("none", CompileOptions())]
-    for combiner in words(VotingCombiner):
+    for combiner in COMBINER_NEEDS:
         found.append((f"paper, {combiner}", CompileOptions(protect="paper", combiner=combiner, sa0=SA0, sa1=SA1)))
         for rate in (0.0003, 0.001, 0.003, 0.03, 0.1):
             guard = CompileOptions(protect="auto", combiner=combiner, sa0=rate * (1 - SA1_SHARE), sa1=rate * SA1_SHARE)
@@ -70,7 +70,7 @@ def main(model: Path, data: Path, out: Path) -> None:
         combiner: Combiner = guard.combiner or "none"
         target = load_target(TARGETS[combiner])
         replicas = {k.name: plain(k.outputs, target.encoding) for k in known}
-        chosen = protect(known, guard, target) if guard.protect != "none" else Protection("none", {})
+        chosen = protect(known, guard, target) if guard.copies else Protection("none", {})
         predicted = predicted_error(
             known, {**replicas, **chosen.replicas}, predict_errors(known, combiner, target, SA0, SA1)
         )

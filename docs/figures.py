@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.text import Text
 
 from rcompile import Bundle
+from rcompile.hardware.faults import Fault, apply_faults
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import Tiles
 from runtime import Die
-from runtime.die.faults import Fault, apply_faults, fault_map
+from runtime.die.faults import fault_map
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "demo"))

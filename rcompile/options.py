@@ -18,7 +18,10 @@ class CompileOptions(BaseModel):
     keep_on_host: tuple[str, ...] = Field(default=(), description="globs of the names of layers that stay on the CPU")
     keep_source: bool = Field(default=True, description="put the source model into the bundle, to compare with")
     pack_cells: bool = Field(default=False, description="several cells in a byte of the tile files")
-    protect: Scheme = Field(default="none", description="how faults are guarded against")
+    protect: Scheme | None = Field(
+        default=None,
+        description="how faults are guarded against; null is `die` with the map of a chip where the target has digit_shifts, else `none`",
+    )
     combiner: Combiner | None = Field(
         default=None, description="how replicas are to be combined, null for the best predicted"
     )
@@ -28,11 +31,16 @@ class CompileOptions(BaseModel):
     sa1: float | None = Field(default=None, description="the SA1 rate to guard against; null: as sa0")
     allow_extra_crossbars: bool = Field(default=False, description="let protection take more than the dense model")
 
+    @property
+    def copies(self) -> bool:
+        """Whether replicas are to guard against the faults of any die."""
+        return self.protect in ("paper", "auto")
+
     def check(self) -> None:
         """Raises UsageError for what means nothing."""
         check_rates(self.sa0 or 0.0, self.sa1 or 0.0)
         asked = (self.combiner, self.sa0, self.sa1, self.allow_extra_crossbars or None)
-        if self.protect == "none" and any(a is not None for a in asked):
+        if not self.copies and any(a is not None for a in asked):
             raise UsageError("a combiner, fault rates and extra crossbars are for --protect paper or auto.")
 
 

@@ -15,10 +15,11 @@ from rcompile.bundle.emit import Findings, Job, write_bundle
 from rcompile.bundle.manifest import Manifest
 from rcompile.bundle.scratch import claimed, new_bundle
 from rcompile.errors import UsageError
+from rcompile.hardware.faults import chip_map
 from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target
 from rcompile.layout.compact import compact
-from rcompile.layout.place import plain
+from rcompile.layout.place import plain, plain_crossbars
 from rcompile.layout.quantize import quantize
 from rcompile.layout.rules import broken_rules
 from rcompile.layout.steps import Encoded, LayerSummary, Planned, plan, program, summarize
@@ -27,7 +28,9 @@ from rcompile.onnx_in.guard import guarded
 from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
 from rcompile.onnx_in.read import read_model
 from rcompile.options import UNCHANGED, CompileOptions
-from rcompile.protection.protect import UNPROTECTED, Protection, combiners_of, protect, survey
+from rcompile.protection.digits import lines_of
+from rcompile.protection.for_die import KnownDie, known_die, on_chip, program_for_die
+from rcompile.protection.protect import UNPROTECTED, Protection, protect, scheme_of, survey
 from rcompile.vocabulary import Stage, words
 
 STAGES = words(Stage)
@@ -51,34 +54,36 @@ class Compiled:
     bundle: Path | None = None
 
 
-def compile_model(
+def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
     model: str | Path,
     target: str | Path | Target,
     out: str | Path | None = None,
     options: CompileOptions = UNCHANGED,
     *,
     samples: str | Path | None = None,
+    die_map: str | Path | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Compiled:
     """Compile an ONNX model for a target into a bundle directory.
 
     model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus
-    `.bundle`, in the working directory. samples: inputs that calibrate static input scales. force: replace an existing
-    bundle. progress(layer, done, total) is called after each layer. Raises RcompileError.
+    `.bundle`, in the working directory. samples: inputs that calibrate static input scales. die_map: the map of the
+    chip that the images are for. force: replace an existing bundle. progress(layer, done, total) is called after each
+    layer. Raises RcompileError.
     """
-    job = _job(model, target, options, samples)
+    job = _job(model, target, options, samples, die_map)
     bundle = Path(out) if out is not None else Path(f"{job.source.stem}.bundle")
     with claimed(bundle, force), guarded(job.source):
         graph = read_model(job.source)
         found = _find(graph, options.keep_on_host)
         protected = _protect(found.linears, job, progress)
+        die = _known_die(found.linears, job, progress)
         scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
-        encoded = _encode(found.linears, protected, job.target)
+        encoded = _encode(found.linears, protected, job.target, die)
+        findings = Findings(scales, protected, found.unmapped, die)
         with new_bundle(bundle) as folder:
-            written = write_bundle(
-                folder, job, graph, _reporting(encoded, found, progress), Findings(scales, protected, found.unmapped)
-            )
+            written = write_bundle(folder, job, graph, _reporting(encoded, found, progress), findings)
     return Compiled(job.target, "emit", written.summaries, found.unmapped, written.manifest, bundle)
 
 
@@ -88,11 +93,12 @@ def rehearse(
     options: CompileOptions = UNCHANGED,
     *,
     samples: str | Path | None = None,
+    die_map: str | Path | None = None,
     stop_after: Stage = "encode",
     progress: Progress = silent,
 ) -> Compiled:
     """Run the stages of `compile_model` up to one before emit; write nothing."""
-    job = _job(model, target, options, samples)
+    job = _job(model, target, options, samples, die_map)
     with guarded(job.source):
         return _rehearse(job, stop_after, progress)
 
@@ -103,26 +109,34 @@ def _rehearse(job: Job, stop_after: Stage, progress: Progress) -> Compiled:
     if stop_after == "read":
         return Compiled(job.target, stop_after, (), ())
     found = _find(graph, job.options.keep_on_host)
-    protected = _protect(found.linears, job, progress) if depth >= STAGES.index("protect") else UNPROTECTED
+    protect_too = depth >= STAGES.index("protect")
+    protected = _protect(found.linears, job, progress) if protect_too else UNPROTECTED
+    die = _known_die(found.linears, job, progress) if protect_too else None
     steps: Iterator[Linear | Planned | Encoded] = iter(found.linears)
     if depth >= STAGES.index("quantize"):
         steps = (_checked(linear, job.target) for linear in found.linears)
     if depth >= STAGES.index("tile"):
-        steps = _plan(found.linears, protected, job.target)
+        steps = _plan(found.linears, protected, job.target, die)
     if depth >= STAGES.index("encode"):
-        steps = _encode(found.linears, protected, job.target)
+        steps = _encode(found.linears, protected, job.target, die)
     layers = tuple(summarize(step) for step in _reporting(steps, found, progress))
     return Compiled(job.target, stop_after, layers, found.unmapped)
 
 
-def _job(model: str | Path, target: str | Path | Target, options: CompileOptions, samples: str | Path | None) -> Job:
+def _job(
+    model: str | Path,
+    target: str | Path | Target,
+    options: CompileOptions,
+    samples: str | Path | None,
+    die_map: str | Path | None,
+) -> Job:
     """What is asked, checked as far as it can be before any work is done."""
     hardware = target if isinstance(target, Target) else load_target(target)
     options.check()
-    if options.protect != "none":
-        combiners_of(options, hardware)
+    options = options.model_copy(update={"protect": scheme_of(options, hardware, die_map is not None)})
     found = None if samples is None else Path(samples)
-    return Job(Path(model), hardware, options, input_scale_mode(hardware, found), samples_digest(found))
+    chip = None if die_map is None else chip_map(Path(die_map), hardware)
+    return Job(Path(model), hardware, options, input_scale_mode(hardware, found), samples_digest(found), chip)
 
 
 def _find(graph: ir.Model, keep_on_host: Sequence[str]) -> Found:
@@ -142,7 +156,7 @@ def _find(graph: ir.Model, keep_on_host: Sequence[str]) -> Found:
 
 def _protect(linears: Sequence[Linear], job: Job, progress: Progress) -> Protection:
     """Replicas for every layer. Layers compete for crossbars, so all are surveyed before any is placed."""
-    if job.options.protect == "none":
+    if not job.options.copies:
         return UNPROTECTED
     surveys = []
     for done, linear in enumerate(linears, 1):
@@ -152,23 +166,40 @@ def _protect(linears: Sequence[Linear], job: Job, progress: Progress) -> Protect
     return protect(surveys, job.options, job.target)
 
 
-def _plan(linears: Sequence[Linear], protected: Protection, target: Target) -> Iterator[Planned]:
+def _known_die(linears: Sequence[Linear], job: Job, progress: Progress) -> KnownDie | None:
+    """The crossbars of the chip that the model takes, and its digits there; None without a map. Raises BadInputError
+    for a chip that has not enough.
+    """
+    if job.chip is None:
+        return None
+    layers, dense = [], 0
+    for done, linear in enumerate(linears, 1):
+        quantized = quantize(linear, job.target)
+        layers.append(lines_of(quantized, compact(quantized), job.target))
+        dense += plain_crossbars(linear.inputs, linear.outputs, job.target)
+        progress(f"survey {linear.name}", done, len(linears))
+    return known_die(layers, dense, job.chip, job.options.protect == "die")
+
+
+def _plan(linears: Sequence[Linear], protected: Protection, target: Target, die: KnownDie | None) -> Iterator[Planned]:
     """Every layer on crossbars of its own, one at a time: memory is bounded by the largest layer."""
-    first_crossbar = 0
+    first_crossbar, encoding = 0, die.encoding if die else target.encoding
     for linear in linears:
-        replicas = protected.replicas.get(linear.name, plain(linear.outputs, target.encoding))
-        planned = plan(linear, replicas, target.encoding, target, first_crossbar)
+        replicas = protected.replicas.get(linear.name, plain(linear.outputs, encoding))
+        planned = plan(linear, replicas, encoding, target, first_crossbar)
         first_crossbar += planned.placement.tiles
-        yield planned
+        yield on_chip(planned, die) if die else planned
 
 
-def _encode(linears: Sequence[Linear], protected: Protection, target: Target) -> Iterator[Encoded]:
+def _encode(
+    linears: Sequence[Linear], protected: Protection, target: Target, die: KnownDie | None
+) -> Iterator[Encoded]:
     """The cells of every layer, held against the rules that every reader holds them against: one that breaks any is a
     bug, and is not written.
     """
     crossbars = np.empty(0, np.int32)
-    for planned in _plan(linears, protected, target):
-        encoded = program(planned, target)
+    for planned in _plan(linears, protected, target, die):
+        encoded = program_for_die(planned, die, target) if die else program(planned, target)
         if wrong := broken_rules(encoded.form(target, crossbars)):
             raise AssertionError(
                 f"layer '{planned.linear.name}' was encoded against the normal form: {'; '.join(map(str, wrong))}"

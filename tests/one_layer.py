@@ -29,6 +29,7 @@ from rcompile.layout.steps import Encoded, Planned
 from rcompile.onnx_in.linears import find_linears
 from rcompile.onnx_in.read import read_model
 from rcompile.options import CompileOptions
+from rcompile.protection.for_die import KnownDie, program_for_die
 from rcompile.protection.protect import Protection
 from rcompile.vocabulary import Combiner
 from runtime.die.layers import LayerOnDie, on_die
@@ -142,9 +143,12 @@ def compiled(
     edit: Callable[[Tiles], None] = lambda tiles: None,
     pack_cells: bool = False,
     bias: bool = True,
+    stuck_share: float | None = None,
 ) -> Iterator[Bundle]:
     """A bundle of one linear, its placement shuffled or plain, on any crossbars; with replicas if there is a combiner.
     Odd seeds write weights in digits that no target names, and give some of them up.
+
+    stuck_share: of the cells of a chip that is known, as `chip_of` draws it; then no digit is given up.
     """
     folder = Path(tempfile.mkdtemp())
     try:
@@ -159,7 +163,7 @@ def compiled(
         lines = compact(quantized)
         encoding = redundant(rng) if seed % 2 else target.encoding
         replicas = plain(outputs, encoding)
-        if seed % 2:
+        if seed % 2 and stuck_share is None:
             replicas[rng.random(replicas.shape) < 0.2] = 0
             replicas[replicas.sum(axis=1) == 0, 0] = 1
         placement = place(lines, replicas, encoding, target)
@@ -168,15 +172,37 @@ def compiled(
         if shuffle:
             placement = shuffled(placement, rng)
         placement = replace(placement, crossbar=rng.permutation(1 << 20)[: placement.tiles].astype(np.int32))
-        encoded = Encoded(Planned(linear, quantized, lines, placement), encode(quantized, placement, target))
+        encoded, die = programmed(Planned(linear, quantized, lines, placement), target, stuck_share, seed)
         edit(encoded.tiles)
         (folder / "tiles").mkdir()
         scales = {} if input_scale is None else {use.name: input_scale for use in linear.uses}
         job = Job(model, target, CompileOptions(keep_source=False, pack_cells=pack_cells), "dynamic", None)
-        write_bundle(folder, job, graph, [encoded], Findings(scales, Protection(combiner or "none", {}), ()))
+        write_bundle(folder, job, graph, [encoded], Findings(scales, Protection(combiner or "none", {}), (), die))
         yield Bundle.open(folder)
     finally:
         shutil.rmtree(folder)
+
+
+def programmed(
+    planned: Planned, target: Target, stuck_share: float | None, seed: int
+) -> tuple[Encoded, KnownDie | None]:
+    """The levels of a layer, for any die or, on crossbars of a small chip in any order, for one that is known."""
+    placement = planned.placement
+    if stuck_share is None:
+        return Encoded(planned, encode(planned.quantized, placement, target)), None
+    crossbar = np.random.default_rng(seed).permutation(placement.tiles + 3)[: placement.tiles].astype(np.int32)
+    chip = chip_of(target, placement.tiles, stuck_share, seed)
+    die = KnownDie("0" * 64, np.arange(len(chip), dtype=np.int32), chip, placement.encoding)
+    on_chip = replace(planned, placement=replace(placement, crossbar=crossbar))
+    return program_for_die(on_chip, die, target), die
+
+
+def chip_of(target: Target, tiles: int, stuck_share: float, seed: int) -> np.ndarray:
+    """A chip with so many crossbars, and three to spare, its cells stuck at any level: u8 [crossbars, rows, cols]."""
+    rng = np.random.default_rng((seed, 1))
+    shape = (tiles + 3, target.crossbar.rows, target.crossbar.cols)
+    values = [1, 2, 2, 2, *range(16, 17 + target.top_level)]
+    return np.where(rng.random(shape) < stuck_share, rng.choice(values, shape), 0).astype(np.uint8)
 
 
 def layer_on(bundle: Bundle, die: runtime.Die | runtime.MeasuredDie | None) -> LayerOnDie:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcompile.errors import UsageError
+from rcompile.hardware.faults import Fault
 from rcompile.hardware.physics import Physics
 from runtime.die.dies import Die
-from runtime.die.faults import Fault, fault_map
+from runtime.die.faults import fault_map
 
 
 def shares(faults: np.ndarray) -> tuple[float, float]:

@@ -13,10 +13,11 @@ from small_models import changed_target
 
 from rcompile.hardware.changes import with_effects
 from rcompile.hardware.effects.clusters import cluster_scale
+from rcompile.hardware.faults import Fault
 from rcompile.hardware.physics import CellTables, Physics, physics_of
 from rcompile.hardware.target import Target
 from runtime.die.cells import actual_levels, analog_levels, read_back, with_wires
-from runtime.die.faults import Fault, fault_map
+from runtime.die.faults import fault_map
 from runtime.die.flips import bit_flips
 from runtime.die.randomness import Purpose, crossbar_key, exponential, logarithm, normal, words
 from runtime.die.reads import Reading, Where, reading_of

@@ -21,8 +21,8 @@ from rcompile.hardware.effects.table import Effects
 from rcompile.hardware.effects.temperature import Temperature
 from rcompile.hardware.effects.variation import Variation, WriteVerify
 from rcompile.hardware.effects.wires import Wires
+from rcompile.hardware.faults import Fault
 from rcompile.hardware.target import Target
-from runtime.die.faults import Fault
 from runtime.product import reference
 
 RATES = st.sampled_from([0.0, 0.01, 0.3])

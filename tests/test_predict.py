@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 from small_models import changed_target, gaussian
 
+from rcompile.hardware.faults import Fault, apply_faults
 from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines
 from rcompile.layout.encode import encode
@@ -16,7 +17,6 @@ from rcompile.protection.predict import level_error
 from rcompile.protection.protect import survey
 from rcompile.vocabulary import Combiner, VotingCombiner, words
 from runtime.die import votes as voting
-from runtime.die.faults import Fault, apply_faults
 
 COMBINERS = words(VotingCombiner)
 

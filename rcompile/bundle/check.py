@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from rcompile.bundle.die_check import die_problems
 from rcompile.bundle.host_check import graph_problems
 from rcompile.bundle.ledger import Copies, allocation_entries, held_copies, ledger_row
-from rcompile.bundle.manifest import MODEL, LayerEntry
+from rcompile.bundle.manifest import MODEL, LayerEntry, codes_dtype
 from rcompile.bundle.prediction import predict, survey_decoded
 from rcompile.bundle.reader import Bundle, DamagedError
-from rcompile.layout.compact import used_lines
+from rcompile.hardware.faults import chip_map
+from rcompile.layout.compact import placed_lines, used_lines
 from rcompile.layout.normal_form import BlockCodes, decode_blocks
 from rcompile.protection.allocate import Survey
 from rcompile.protection.protect import combiners_of, may_allocate_for
@@ -33,8 +36,11 @@ class Found:
     survey: Survey | None
 
 
-def check(bundle: Bundle) -> Iterator[tuple[str, list[str]]]:
-    """Every check of `rcompile check`, one at a time: what was checked, and every problem found there."""
+def check(bundle: Bundle, die_map: Path | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Every check of `rcompile check`, one at a time: what was checked, and every problem found there. die_map: the map
+    of the die that the images are for, if it is at hand. Raises BadInputError for a file that is none for the target.
+    """
+    chip = chip_map(die_map, bundle.manifest.target) if die_map else None
     unlisted = (
         {p.relative_to(bundle.folder).as_posix() for p in bundle.folder.rglob("*") if p.is_file()}
         - set(bundle.manifest.files)
@@ -52,6 +58,8 @@ def check(bundle: Bundle) -> Iterator[tuple[str, list[str]]]:
         sound += [found] if found else []
         yield f"layer {entry.name}", problems
     yield "protection", _protection_problems(bundle, sound)
+    if chip:
+        yield "die", die_problems(bundle, chip, [found.entry for found in sound])
     if MODEL not in damaged:
         yield "host graph", graph_problems(bundle, [found.entry for found in sound])
 
@@ -64,8 +72,15 @@ def _manifest_problems(bundle: Bundle) -> list[str]:
         if entry.first_tile != expected:
             wrong.append(f"layer '{entry.name}': first_tile is {entry.first_tile}, the layers before take {expected}")
         expected += entry.tiles
+        digits = set(entry.encoding.digits)
+        if entry.encoding != manifest.target.encoding and not (manifest.die and digits <= manifest.target.digits_apply):
+            wrong.append(
+                f"layer '{entry.name}' is in digits {entry.encoding}, the target's shift-add cannot apply them"
+            )
     if [row.layer for row in manifest.ledger] != [entry.name for entry in manifest.layers]:
         wrong.append("the ledger has not a row for each layer, in their order")
+    if manifest.options.protect == "die" and manifest.die is None:
+        wrong.append("options.protect is die, but no die is named")
     for name in (manifest.source.model, manifest.source.tokenizer, MODEL, *(e.file for e in manifest.layers)):
         if name is not None and name not in manifest.files:
             wrong.append(f"'{name}' is not among the files")
@@ -78,11 +93,15 @@ def _layer_problems(bundle: Bundle, entry: LayerEntry) -> tuple[Found | None, li
     except DamagedError as damage:
         return None, [damage.text]
     target = bundle.manifest.target
+    die_known = bundle.manifest.die is not None
     blocks = list(decode_blocks(layer.tiles, target))
-    fits = all(np.abs(block.codes).max(initial=0) <= target.weight_code_max for block in blocks)
-    if not fits or _codes_sha256(entry, blocks) != entry.codes_sha256:
-        return None, ["the images do not decode to the quantized weights"]
-    placement, lines = layer.tiles.placement, used_lines(blocks)
+    fits = die_known or all(np.abs(block.codes).max(initial=0) <= target.weight_code_max for block in blocks)
+    if not fits or _codes_sha256(entry, blocks, codes_dtype(die_known)) != entry.codes_sha256:
+        what = "weights that were found for their die" if die_known else "quantized weights"
+        return None, [f"the images do not decode to the {what}"]
+    placement = layer.tiles.placement
+    # A die may make a line of weights all zero.
+    lines = placed_lines(blocks) if die_known else used_lines(blocks)
     row = ledger_row(entry.name, (entry.inputs, entry.outputs), lines, placement, target).model_dump()
     listed = next((r.model_dump() for r in bundle.manifest.ledger if r.layer == entry.name), row)
     wrong = [f"the ledger says {key} {listed[key]}, the images {n}" for key, n in row.items() if listed[key] != n]
@@ -90,8 +109,8 @@ def _layer_problems(bundle: Bundle, entry: LayerEntry) -> tuple[Found | None, li
     return Found(entry, held_copies(placement), survey), wrong
 
 
-def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes]) -> str:
-    """The digest of the dense int8 codes."""
+def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes], dtype: np.dtype[np.signedinteger]) -> str:
+    """The digest of the dense codes."""
     block_of = np.full(entry.inputs, -1, np.int32)
     row_of = np.zeros(entry.inputs, np.int32)
     for i, block in enumerate(blocks):
@@ -99,7 +118,7 @@ def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes]) -> str:
     digest, rows = hashlib.sha256(), max(1, BAND // entry.outputs)
     for start in range(0, entry.inputs, rows):
         held = block_of[start : start + rows]
-        band = np.zeros((len(held), entry.outputs), np.int8)
+        band = np.zeros((len(held), entry.outputs), dtype)
         for i in np.unique(held[held >= 0]):
             inputs = np.flatnonzero(held == i)
             band[np.ix_(inputs, blocks[i].outputs)] = blocks[i].codes[row_of[start + inputs]]
@@ -110,7 +129,7 @@ def _codes_sha256(entry: LayerEntry, blocks: Sequence[BlockCodes]) -> str:
 def _protection_problems(bundle: Bundle, sound: Sequence[Found]) -> list[str]:
     """Does the summary of protection say what the images hold? Only sound layers are compared."""
     manifest, protection = bundle.manifest, bundle.manifest.protection
-    if (protection is None) != (manifest.options.protect == "none"):
+    if (protection is None) == manifest.options.copies:
         return [f"options.protect is {manifest.options.protect}, which the summary of protection contradicts"]
     if protection is None:
         copied = [f.entry.name for f in sound if (f.copies.counts != 1).any()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rcompile.bundle.manifest import (
     MANIFEST,
     MODEL,
     AllocationEntry,
+    DieEntry,
     FileEntry,
     LayerEntry,
     Manifest,
@@ -27,10 +28,12 @@ from rcompile.bundle.manifest import (
     TensorEntry,
     Tool,
     UnmappedEntry,
+    codes_dtype,
 )
 from rcompile.bundle.tile_file import tensor_spans
 from rcompile.canonical import file_sha256, files_sha256
 from rcompile.errors import BadInputError
+from rcompile.hardware.faults import ChipMap
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import F32
 from rcompile.layout.packing import pack
@@ -39,6 +42,7 @@ from rcompile.onnx_in.linears import Linear, Unmapped
 from rcompile.onnx_in.read import external_files, opset_version
 from rcompile.onnx_in.text import TOKENIZER
 from rcompile.options import CompileOptions
+from rcompile.protection.for_die import KnownDie, relative_error
 from rcompile.protection.protect import Protection
 from rcompile.version import full_version
 from rcompile.vocabulary import InputScale
@@ -53,6 +57,7 @@ class Job:
     options: CompileOptions
     input_scale: InputScale
     calibration_sha256: str | None
+    chip: ChipMap | None = None
 
     @property
     def stored_bits(self) -> int:
@@ -67,6 +72,7 @@ class Findings:
     input_scales: Mapping[str, float]
     protection: Protection
     unmapped: tuple[Unmapped, ...]
+    die: KnownDie | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,7 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
     """Write every file of a bundle, the layers one at a time as they come, the manifest last. `graph` is spent
     afterwards.
     """
-    mapped, ledger, summaries, allocations = [], [], [], {}
+    mapped, ledger, summaries, errors, allocations = [], [], [], [], {}
     first_tile = 0
     for encoded in layers:
         mapped.append(_write_layer(folder, encoded, job.stored_bits, first_tile, findings.input_scales))
@@ -89,6 +95,8 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
         ledger.append(ledger_row(linear.name, (linear.inputs, linear.outputs), lines, placement, job.target))
         allocations[linear.name] = allocation_entries(held_copies(placement))
         summaries.append(summarize(encoded))
+        if findings.die:
+            errors.append(relative_error(encoded))
         first_tile += placement.tiles
     opset = opset_version(graph)
     stored = _copy_source(job.source, graph, folder) if job.options.keep_source else None
@@ -108,6 +116,7 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
         combiner=findings.protection.combiner,
         stored_bits=job.stored_bits,
         protection=_protection_entry(findings.protection, allocations),
+        die=_die_entry(findings.die, errors),
         ledger=tuple(ledger),
         layers=tuple(layer.entry for layer in mapped),
         unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in findings.unmapped),
@@ -142,7 +151,7 @@ def _write_layer(
             for use, bias in zip(linear.uses, names, strict=True)
         ),
         tensors={name: TensorEntry(dtype=span.dtype, shape=span.shape) for name, span in spans.items()},  # type: ignore[arg-type]
-        codes_sha256=hashlib.sha256(quantized.codes.tobytes()).hexdigest(),
+        codes_sha256=hashlib.sha256(encoded.codes.astype(codes_dtype(encoded.held is not None)).tobytes()).hexdigest(),
     )
     return MappedLayer(linear, entry, spans)
 
@@ -189,6 +198,12 @@ def _digests(folder: Path) -> dict[str, FileEntry]:
         path.relative_to(folder).as_posix(): FileEntry(sha256=digest, bytes=path.stat().st_size)
         for path, digest in zip(paths, files_sha256(paths), strict=True)
     }
+
+
+def _die_entry(die: KnownDie | None, errors: Sequence[float]) -> DieEntry | None:
+    if die is None:
+        return None
+    return DieEntry(map_sha256=die.map_sha256, stuck_share=die.stuck_share, relative_error=float(np.mean(errors)))
 
 
 def _protection_entry(

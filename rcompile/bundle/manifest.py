@@ -6,6 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rcompile.canonical import canonical_json
@@ -93,7 +94,9 @@ class LayerEntry(_Part):
     tiles: Positive
     nodes: Annotated[tuple[NodeEntry, ...], Field(min_length=1)]
     tensors: dict[str, TensorEntry]
-    codes_sha256: Sha256 = Field(description="digest of the int8 [inputs, outputs] weight codes in C order")
+    codes_sha256: Sha256 = Field(
+        description="digest of the [inputs, outputs] weight codes in C order: int8, or int16 little-endian where the die is known"
+    )
 
 
 class UnmappedEntry(_Part):
@@ -137,6 +140,18 @@ class ProtectionEntry(_Part):
     allocations: dict[str, tuple[AllocationEntry, ...]]
 
 
+class DieEntry(_Part):
+    """The die that the images were made for."""
+
+    map_sha256: Sha256 = Field(description="digest of the file with its map")
+    stuck_share: float = Field(ge=0, le=1, description="share of the cells of the bundle's crossbars that are stuck")
+    relative_error: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="norm of what the weights that the cells hold lack, over that of the quantized weights, mean over layers",
+    )
+
+
 class Manifest(_Part):
     """The content of manifest.json."""
 
@@ -157,6 +172,7 @@ class Manifest(_Part):
     )
     stored_bits: Positive = Field(default=8, description="bits that a cell takes in `levels`: 8, or packed 1, 2 or 4")
     protection: ProtectionEntry | None = None
+    die: DieEntry | None = Field(default=None, description="null where the images are the same for every die")
     ledger: Annotated[tuple[LedgerRow, ...], Field(min_length=1)]
     layers: Annotated[tuple[LayerEntry, ...], Field(min_length=1)]
     unmapped: tuple[UnmappedEntry, ...]
@@ -218,6 +234,11 @@ class Manifest(_Part):
     def text(self) -> str:
         """The bytes of manifest.json as text."""
         return canonical_json(self.model_dump(mode="json"))
+
+
+def codes_dtype(die_known: bool) -> np.dtype[np.signedinteger]:
+    """The type in which weight codes are hashed: what a die makes of them may be more than 8 bits hold."""
+    return np.dtype("<i2") if die_known else np.dtype(np.int8)
 
 
 def manifest_schema() -> str:

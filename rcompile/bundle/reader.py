@@ -98,7 +98,7 @@ class Bundle:
             tensors["weight_scale"],
             {n.bias: tensors[n.bias] for n in entry.nodes},
         )
-        elsewhere = [on for name, on in self._crossbars.items() if name != entry.name]
+        elsewhere = [on for name, on in self.crossbars.items() if name != entry.name]
         form = layer.form(self.manifest.target, np.concatenate([np.empty(0, np.int32), *elsewhere]))
         if wrong := broken_rules(form):
             raise DamagedError(self, f"'{entry.file}' breaks the normal form: {'; '.join(map(str, wrong))}")
@@ -135,9 +135,9 @@ class Bundle:
         return entry.tiles, self.manifest.target.crossbar.rows, self.manifest.target.crossbar.cols
 
     @cached_property
-    def _crossbars(self) -> dict[str, I32]:
-        """The crossbars of every layer, as far as its file can be read: what is wrong with it is said when it is
-        read.
+    def crossbars(self) -> dict[str, I32]:
+        """The crossbars of every layer's tiles, by its name, as far as its file can be read: what is wrong with it is
+        said when it is read.
         """
         found = {}
         for entry in self.manifest.layers:

@@ -1,5 +1,5 @@
-"""What appears whole or not at all, under a lock that other processes see: in other containers, and on other
-hosts that share the file system.
+"""What appears whole or not at all; directories under a lock that other processes see: in other containers, and on
+other hosts that share the file system.
 """
 
 from __future__ import annotations
@@ -84,6 +84,24 @@ def new_bundle(out: Path) -> Iterator[Path]:
                 f"the disk is full: '{out}' was not written, and nothing is left behind. Free space, or choose another -o."
             ) from error
         raise BadInputError(f"cannot write '{out}': {error}. Choose another -o.") from error
+
+
+@contextmanager
+def new_file(out: Path, force: bool) -> Iterator[Path]:
+    """A scratch file beside `out` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises UsageError for a file that exists, unless `force`; BadInputError for one that cannot be written.
+    """
+    if out.exists() and not force:
+        raise UsageError(f"'{out}' exists. Choose another -o, or --force to replace it.")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        yield partial
+        partial.replace(out)
+    except OSError as error:
+        raise BadInputError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _check(out: Path, force: bool) -> None:

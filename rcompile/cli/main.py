@@ -11,6 +11,7 @@ import click
 
 from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, TARGET, complete_key
 from rcompile.cli.commands import FAILED, Commands
+from rcompile.cli.die import die
 from rcompile.cli.evaluate import evaluate
 from rcompile.cli.images import images
 from rcompile.cli.targets import targets
@@ -113,9 +114,7 @@ def main() -> None:
 @click.option(
     "--protect",
     type=click.Choice(words(Scheme)),
-    default="none",
-    show_default=True,
-    help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error.",
+    help="Spend freed crossbars on replicas: the published recipe, or the allocation of least predicted error; or, for one die, on redundant digits.  [default: die with --die-map, if the target has digit_shifts, else none]",
 )
 @click.option(
     "--combiner",
@@ -130,6 +129,12 @@ def main() -> None:
 )
 @click.option("--sa1", type=float, metavar="RATE", help="SA1 rate to protect against, as --sa0.")
 @click.option("--allow-extra-crossbars", is_flag=True, help="Let protection take more crossbars than the dense model.")
+@click.option(
+    "--die-map",
+    type=PATH,
+    metavar="MAP",
+    help="Make the images for one chip, whose stuck cells are known: .npz or .safetensors (`rcompile die`).  [default: the same for every chip]",
+)
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
@@ -143,6 +148,7 @@ def compile(
     changes: tuple[str, ...],
     out: Path | None,
     samples: Path | None,
+    die_map: Path | None,
     force: bool,
     dry_run: bool,
     stop_after: Any,
@@ -163,11 +169,10 @@ def compile(
     hardware = load_target(target, changes)
     with progress_bar(quiet) as progress:
         if dry_run or stop_after not in (None, "emit"):
-            result = rehearse(
-                model, hardware, options, samples=samples, stop_after=stop_after or "encode", progress=progress
-            )
+            stage: Any = stop_after or "encode"
+            result = rehearse(model, hardware, options, samples=samples, die_map=die_map, stop_after=stage, progress=progress)  # fmt: skip
         else:
-            result = compile_model(model, hardware, out, options, samples=samples, force=force, progress=progress)
+            result = compile_model(model, hardware, out, options, samples=samples, die_map=die_map, force=force, progress=progress)  # fmt: skip
     if as_json:
         click.echo(show.to_json(show.compiled_summary(result)))
     elif not quiet:
@@ -196,8 +201,14 @@ def inspect(bundle: Path, tile: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("bundle", type=DIRECTORY)
+@click.option(
+    "--die-map",
+    type=PATH,
+    metavar="MAP",
+    help="The map that BUNDLE was compiled for: every stuck cell must hold what it is stuck at.",
+)
 @JSON
-def check(bundle: Path, as_json: bool) -> None:
+def check(bundle: Path, die_map: Path | None, as_json: bool) -> None:
     """Check that BUNDLE is whole: schema, digests, images that decode.
 
     Every image must decode to the quantized weights, and the host graph must be the manifest's.
@@ -206,7 +217,7 @@ def check(bundle: Path, as_json: bool) -> None:
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
 
-    checks = [{"what": what, "problems": problems} for what, problems in checked(Bundle.open(bundle))]
+    checks = [{"what": what, "problems": problems} for what, problems in checked(Bundle.open(bundle), die_map)]
     problems = [f"{c['what']}: {p}" for c in checks for p in c["problems"]]
     if as_json:
         click.echo(show.to_json({"ok": not problems, "checks": checks}))
@@ -271,5 +282,5 @@ def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
     main([*command, "--help"], prog_name=ctx.find_root().info_name)
 
 
-for command in (compile, evaluate, inspect, check, diff, images, export, train, prune, targets, show_help):
+for command in (compile, evaluate, inspect, check, diff, images, die, export, train, prune, targets, show_help):
     main.add_command(command)

@@ -62,6 +62,7 @@ def compiled_summary(result: Compiled) -> dict[str, Any]:
         "cells_used": sum(row.cells_used or 0 for row in result.layers),
         "unmapped": result.unmapped,
         "tokenizer": None if result.manifest is None else result.manifest.source.tokenizer,
+        "die": None if result.manifest is None else result.manifest.die,
         "ledger": None
         if result.manifest is None
         else {"layers": result.manifest.ledger, "total": result.manifest.total()},
@@ -164,6 +165,7 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "combiner": manifest.combiner,
         "stored_bits": manifest.stored_bits,
         "protection": manifest.protection,
+        "die": manifest.die,
         "layers": manifest.layers,
         "ledger": {"layers": manifest.ledger, "total": manifest.total()},
         "unmapped": manifest.unmapped,
@@ -206,6 +208,11 @@ def print_bundle(bundle: Bundle, console: Console) -> None:
     console.print(rows)
     if manifest.protection is not None:
         console.print(_protection_line(manifest), highlight=False)
+    if manifest.die is not None:
+        console.print(
+            f"for one die: {manifest.die.stuck_share:.2%} of its cells are stuck, weights are {manifest.die.relative_error:.2%} off; map {manifest.die.map_sha256[:12]}",
+            highlight=False,
+        )
     console.print(f"on the host: {len(manifest.unmapped)} products (`--json` lists them with reasons)", highlight=False)
 
 

@@ -56,6 +56,14 @@ class Weights(Section):
     column_inversion: Annotated[
         bool, key("store top - level on bitlines whose level sum exceeds half of full scale (ISAAC)")
     ]
+    digit_shifts: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=7)], ...],
+        key(
+            "shifts that shift-add can apply to any bitline, for digits that are chosen for a die; none: each bitline's is wired",
+            "bit",
+            strict=False,
+        ),
+    ] = ()
 
 
 class Inputs(Section):
@@ -184,6 +192,17 @@ class Target(Section):
         """The digits that weights are written in."""
         of = offset_encoding if self.weights.encoding == "offset" else differential_encoding
         return of(self.weights.bits, self.cell.bits)
+
+    @property
+    def digits_apply(self) -> frozenset[int]:
+        """The digits that shift-add can apply to any bitline, beside the encoding's own."""
+        added = frozenset(1 << shift for shift in self.weights.digit_shifts)
+        return added | {-digit for digit in added} if self.subtracts else added
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether shift-add subtracts what some bitlines read anyway, so that digits may be negative."""
+        return self.weights.column_inversion or self.weights.encoding == "differential"
 
     @property
     def bitlines_per_output(self) -> int:

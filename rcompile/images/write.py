@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rcompile.bundle.reader import Bundle
-from rcompile.errors import BadInputError, UsageError
+from rcompile.bundle.scratch import new_file
 from rcompile.images.crossbars import CrossbarImage
 from rcompile.images.npz import write_npz
 from rcompile.vocabulary import ImageFormat
@@ -33,17 +33,9 @@ def write_images(bundle: Bundle, out: str | Path, image_format: ImageFormat, *, 
     written.
     """
     out = Path(out)
-    if out.exists() and not force:
-        raise UsageError(f"'{out}' exists. Choose another -o, or --force to replace it.")
-    bundle.verify(entry.file for entry in bundle.manifest.layers)
-    partial = out.with_name(f".{out.name}.partial")
-    try:
+    with new_file(out, force) as partial:
+        bundle.verify(entry.file for entry in bundle.manifest.layers)
         FORMATS[image_format](partial, _crossbars(bundle))
-        partial.replace(out)
-    except OSError as error:
-        raise BadInputError(f"cannot write '{out}': {error.strerror}. Choose another -o.") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return Images(out, image_format, sum(entry.tiles for entry in bundle.manifest.layers))
 
 

@@ -29,6 +29,13 @@ def used_lines(blocks: Sequence[BlockCodes]) -> UsedLines:
     return UsedLines(inputs, outputs) if len(inputs) else UsedLines(np.zeros(1, np.int32), np.zeros(1, np.int32))
 
 
+def placed_lines(blocks: Sequence[BlockCodes]) -> UsedLines:
+    """The inputs and outputs that have cells, whatever the codes in them."""
+    none = [np.empty(0, np.int32)]
+    inputs, outputs = ([getattr(block, of) for block in blocks] for of in ("inputs", "outputs"))
+    return UsedLines(np.unique(np.concatenate(none + inputs)), np.unique(np.concatenate(none + outputs)))
+
+
 def compact(linear: QuantizedLinear) -> UsedLines:
     """The inputs and outputs that have a weight code other than zero; a layer of zeros keeps its first of each."""
     used = linear.codes != 0

@@ -18,6 +18,7 @@ from rcompile.hardware.target import Target
 
 U8 = npt.NDArray[np.uint8]
 I8 = npt.NDArray[np.int8]
+I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 MAX_REPLICAS = 15

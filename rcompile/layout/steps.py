@@ -10,7 +10,7 @@ from rcompile.hardware.target import Target
 from rcompile.layout.compact import UsedLines, compact
 from rcompile.layout.encode import encode
 from rcompile.layout.form import Form
-from rcompile.layout.normal_form import I32, U8, Placement, Tiles, most_weights
+from rcompile.layout.normal_form import I8, I16, I32, U8, Placement, Tiles, most_weights
 from rcompile.layout.place import place
 from rcompile.layout.quantize import QuantizedLinear, code_steps, quantize
 from rcompile.onnx_in.linears import Linear
@@ -28,10 +28,18 @@ class Planned:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A linear whose cells have their levels."""
+    """A linear whose cells have their levels. held: i16 [K, N], the weight codes that the cells of a known die let them
+    stand for; None where they are as quantized.
+    """
 
     planned: Planned
     tiles: Tiles
+    held: I16 | None = None
+
+    @property
+    def codes(self) -> I8 | I16:
+        """The weight codes that the levels stand for: int8 [K, N] as they were quantized, or int16 what a die holds."""
+        return self.planned.quantized.codes if self.held is None else self.held
 
     def form(self, target: Target, elsewhere: I32) -> Form:
         """As the rules look at it. elsewhere: the crossbars of the layers before."""
@@ -41,10 +49,11 @@ class Encoded:
 
 
 def plan(linear: Linear, replicas: U8, encoding: Encoding, target: Target, first_crossbar: int) -> Planned:
-    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output. Raises
-    UnsupportedError for a layer of more weights than its cells allow.
+    """Quantize, compact, place. replicas: u8 [N, digits], bitlines that hold each digit of each output; where one gives
+    up digits, its codes are multiples of the smallest that it keeps. Raises UnsupportedError for a layer of more
+    weights than its cells allow.
     """
-    quantized = quantize(linear, target, code_steps(replicas, encoding))
+    quantized = quantize(linear, target, None if replicas.all() else code_steps(replicas, encoding))
     lines = compact(quantized)
     placement = place(lines, replicas, encoding, target, first_crossbar)
     cells = placement.tiles * target.crossbar.rows * target.crossbar.cols

@@ -107,6 +107,7 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
     UnsupportedError if the target cannot vote so, or if the crossbars of the dense model do not hold the result.
     """
     choices = combiners_of(options, target)
+    allocator = SCHEMES[options.protect or "none"]
     budget = sum(plain_crossbars(layer.inputs, layer.outputs, target) for layer in layers)
     sa0, sa1 = target.faults.chosen(options.sa0, options.sa1)
     if options.protect == "auto" and sa0 + sa1 == 0:
@@ -114,7 +115,7 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
 
     def predicted(combiner: Combiner, rates: tuple[float, float], held: Mapping[str, U8] | None) -> Candidate:
         errors = predict_errors(layers, combiner, target, *rates)
-        replicas = SCHEMES[options.protect](layers, errors, budget, target) if held is None else held
+        replicas = allocator(layers, errors, budget, target) if held is None else held
         return Candidate(combiner, rates, predicted_error(layers, replicas, errors), replicas)
 
     if options.protect == "auto" and options.sa0 is options.sa1 is None:
@@ -155,6 +156,27 @@ def _error_of(
 ) -> Callable[[float], float]:
     """The error of an allocation, by the share of stuck cells."""
     return lambda share: predicted(combiner, rates_of(share, faults), held).error
+
+
+def scheme_of(options: CompileOptions, target: Target, die_known: bool) -> Scheme:
+    """The scheme that is asked for, by the map of a chip if not in words. Raises UsageError or UnsupportedError for one
+    that cannot be.
+    """
+    if options.copies:
+        combiners_of(options, target)
+        if die_known:
+            raise UsageError(
+                f"--protect {options.protect} copies what is the same for every die; --die-map is for one die: give one of them."
+            )
+    if options.protect != "die":
+        return options.protect or ("die" if die_known and target.weights.digit_shifts else "none")
+    if not die_known:
+        raise UsageError("--protect die is for a die that is known: give its map, --die-map MAP (`rcompile die`).")
+    if not target.weights.digit_shifts:
+        raise UnsupportedError(
+            f"the shift-add of target '{target.name}' applies no digits but its own: name what it can under weights.digit_shifts, or --protect none, which keeps them."
+        )
+    return "die"
 
 
 def combiners_of(options: CompileOptions, target: Target) -> Sequence[Combiner]:

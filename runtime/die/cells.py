@@ -10,10 +10,10 @@ from dataclasses import fields
 import numpy as np
 import numpy.typing as npt
 
+from rcompile.hardware.faults import Fault, apply_faults
 from rcompile.hardware.physics import CellTables, Physics
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import I32, U8
-from runtime.die.faults import Fault, apply_faults
 from runtime.die.randomness import Purpose, crossbar_key, exponential, normal, words
 
 F64 = npt.NDArray[np.float64]

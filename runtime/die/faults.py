@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 import numpy as np
 import numpy.typing as npt
 
+from rcompile.hardware.faults import Fault
 from rcompile.hardware.physics import Physics
 from rcompile.layout.normal_form import U8
 from runtime.die.randomness import Purpose, crossbar_key, logarithm, threshold, words
 
 F64 = npt.NDArray[np.float64]
-
-
-class Fault(IntEnum):
-    """The state of a cell. SA0: stuck at the high-resistance state, reads level 0. SA1: stuck at the low-resistance
-    state, reads the top level.
-
-    A cell stuck at a level between them is STUCK_AT + that level.
-    """
-
-    GOOD = 0
-    SA0 = 1
-    SA1 = 2
-    STUCK_AT = 16
 
 
 def fault_map(physics: Physics, seed: int, crossbar: int, rows: int, cols: int, top_level: int) -> U8:
@@ -69,10 +55,3 @@ def _broken_lines(found: U8, physics: Physics, seed: int, crossbar: int) -> U8:
         word = words(crossbar_key(seed, purpose, crossbar), np.arange(shape[0] * shape[1])).reshape(shape)
         found = np.where(word.astype(np.uint64) < threshold(rate), Fault.SA0, found).astype(np.uint8)
     return found
-
-
-def apply_faults(levels: U8, faults: U8, top_level: int) -> U8:
-    """The levels that the cells really have."""
-    held = np.arange(256) - Fault.STUCK_AT  # by fault
-    held[[Fault.SA0, Fault.SA1]] = 0, top_level
-    return np.where(faults == Fault.GOOD, levels, held[faults]).astype(np.uint8)

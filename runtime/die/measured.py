@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import base64
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import safetensors
 
 from rcompile.bundle.reader import Bundle
-from rcompile.errors import BadInputError, RcompileError, UsageError
+from rcompile.errors import BadInputError, UsageError
 from rcompile.hardware.effects.table import Effects
+from rcompile.hardware.faults import FAULTS, Fault, check_faults, chip_map, read_map
 from rcompile.hardware.physics import Physics
+from rcompile.hardware.stored_arrays import StoredArray
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import I32, U8
 from rcompile.layout.packing import pack
 from runtime.die.any_die import NO_EFFECTS, check_seed, checked_physics, die_option
-from runtime.die.faults import Fault
 
-# Of these a measured die knows better.
-STUCK_BY_MAP = ("endurance", "clusters", "lines", "stuck_between")
-
-Header = tuple[object, tuple[int, ...]]  # dtype and shape
+# The effects that make cells stick: of these a measured die knows better, and only these does a map show.
+STICKING = ("endurance", "clusters", "lines", "stuck_between")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +38,7 @@ class MeasuredDie:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        if sticking := [name for name in STUCK_BY_MAP if getattr(self.effects, name)]:
+        if sticking := [name for name in STICKING if getattr(self.effects, name)]:
             raise UsageError(
                 f"a measured die's stuck cells are those of its map: turn off {', '.join(sticking)} (`--effect none` turns off all effects)."
             )
@@ -67,65 +63,43 @@ class MeasuredDie:
 
 
 def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, seed: int = 0) -> MeasuredDie:
-    """A die from a safetensors or .npz file: one u8 array [T, rows, cols] a layer, named as the layer, of `Fault`: 0
+    """A die from a safetensors or .npz file: the map of a chip, `faults` u8 [crossbars, rows, cols], in which each tile
+    is looked up by its crossbar; or one u8 array [T, rows, cols] a layer, named as the layer. Values are of `Fault`: 0
     good, 1 SA0, 2 SA1, 16 + L stuck at level L. effects, seed: of the die.
 
-    Raises BadInputError for an unknown layer, a wrong shape or another value.
+    Raises BadInputError for an unknown layer, a wrong shape, another value, or a chip with too few crossbars.
     """
     path = Path(path)
-    maps: dict[str, U8] = {}
-    top = bundle.manifest.target.top_level
-    try:
-        arrays = _npz(path) if path.suffix == ".npz" else _safetensors(path)
-        for name, header, read in arrays:
-            _check_header(path, name, header, bundle)
-            maps[name] = read()
-    except RcompileError:
-        raise
-    except Exception as error:  # safetensors, zipfile and numpy each raise their own
-        raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
-    for name, faults in maps.items():
-        known = (faults <= Fault.SA1) | ((faults >= Fault.STUCK_AT) & (faults <= Fault.STUCK_AT + top))
-        if not known.all():
-            at = [int(i) for i in np.unravel_index(known.argmin(), known.shape)]
-            raise BadInputError(
-                f"fault map '{path}': layer '{name}' holds {faults[tuple(at)]} at {at}; 0 is good, 1 SA0, 2 SA1, "
-                f"{Fault.STUCK_AT} .. {Fault.STUCK_AT + top} stuck at level 0 .. {top}."
-            )
+    arrays = read_map(path)
+    maps = _by_crossbar(path, bundle) if FAULTS in arrays else _by_layer(path, arrays, bundle)
     return MeasuredDie(maps, seed, effects or NO_EFFECTS)
 
 
-def _check_header(path: Path, name: str, header: Header, bundle: Bundle) -> None:
-    """Before the array is read: a small file may unpack to any size."""
-    wanted = (np.dtype(np.uint8), bundle.cell_shape(bundle.manifest.layer(name)))
-    if header != wanted:
-        raise BadInputError(
-            f"fault map '{path}': layer '{name}' is {header[0]} {list(header[1])}, the bundle needs uint8 {list(wanted[1])}."
-        )
+def _by_crossbar(path: Path, bundle: Bundle) -> dict[str, U8]:
+    """The faults of every layer of a chip's map."""
+    chip = chip_map(path, bundle.manifest.target)
+    on = {entry.name: bundle.crossbars.get(entry.name, np.empty(0, np.int32)) for entry in bundle.manifest.layers}
+    found = chip.faults(np.concatenate(list(on.values())))
+    ends = np.cumsum([len(crossbars) for crossbars in on.values()])
+    return dict(zip(on, np.split(found, ends[:-1]), strict=True))
 
 
-def _npz(path: Path) -> Iterator[tuple[str, Header, Callable[[], U8]]]:
-    """The arrays of an .npz file: name, header, and what reads it."""
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-    def read(member: str) -> U8:
-        with archive.open(member) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
-            yield member.removesuffix(".npy"), (dtype, shape), partial(read, member)
-
-
-def _safetensors(path: Path) -> Iterator[tuple[str, Header, Callable[[], U8]]]:
-    """The arrays of a safetensors file: name, header, and what reads it."""
-    with safetensors.safe_open(path, framework="np") as stored:
-        for name in stored.keys():  # noqa: SIM118 -- it is no dict
-            held = stored.get_slice(name)
-            dtype = np.dtype(np.uint8) if held.get_dtype() == "U8" else held.get_dtype()
-            yield name, (dtype, tuple(held.get_shape())), partial(stored.get_tensor, name)
+def _by_layer(path: Path, arrays: Mapping[str, StoredArray], bundle: Bundle) -> dict[str, U8]:
+    """The faults of the layers that have a map of their own."""
+    maps = {}
+    for name, array in arrays.items():
+        # Before the array is read: a small file may unpack to any size.
+        wanted = (np.dtype(np.uint8), bundle.cell_shape(bundle.manifest.layer(name)))
+        if (array.dtype, array.shape) != wanted:
+            raise BadInputError(
+                f"fault map '{path}': layer '{name}' is {array.dtype} {list(array.shape)}, the bundle needs uint8 {list(wanted[1])}."
+            )
+        try:
+            maps[name] = array.read()
+        except Exception as error:  # safetensors, zipfile and numpy each raise their own
+            raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
+        check_faults(f"fault map '{path}': layer '{name}'", maps[name], bundle.manifest.target.top_level)
+    return maps
 
 
 def fault_bits(top_level: int) -> int:

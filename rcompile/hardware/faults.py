@@ -1,0 +1,152 @@
+"""Stuck cells, and the map of a chip that says which: `faults` u8 [crossbars, rows, cols] in an .npz or a safetensors
+file. docs/hardware.md, "Maps of chips", is the prose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rcompile.canonical import file_sha256
+from rcompile.errors import BadInputError
+from rcompile.hardware.stored_arrays import StoredArray, stored_arrays
+from rcompile.hardware.target import Target
+
+U8 = npt.NDArray[np.uint8]
+I32 = npt.NDArray[np.int32]
+# The array of a chip's map.
+FAULTS = "faults"
+# Cells that are looked at at a time: a small file may unpack to any size.
+PART_CELLS = 1 << 22
+
+
+class Fault(IntEnum):
+    """The state of a cell. SA0: stuck at the high-resistance state, reads level 0. SA1: stuck at the low-resistance
+    state, reads the top level.
+
+    A cell stuck at a level between them is STUCK_AT + that level.
+    """
+
+    GOOD = 0
+    SA0 = 1
+    SA1 = 2
+    STUCK_AT = 16
+
+
+def apply_faults(levels: U8, faults: U8, top_level: int) -> U8:
+    """The levels that the cells really have."""
+    return np.where(faults == Fault.GOOD, levels, stuck_levels(top_level)[faults])
+
+
+def stuck_levels(top_level: int) -> U8:
+    """The level that a cell of each fault holds: u8 [256]; of a good one, 0."""
+    held = np.maximum(np.arange(256) - Fault.STUCK_AT, 0)
+    held[Fault.SA1] = top_level
+    return held.astype(np.uint8)
+
+
+def stuck_cells(faults: U8, top_level: int, good: int) -> U8:
+    """The level that each cell is stuck at, or `good`: u8 of u8, same shape."""
+    levels = stuck_levels(top_level)
+    levels[Fault.GOOD] = good
+    return levels[faults]
+
+
+def check_faults(what: str, faults: U8, top_level: int) -> None:
+    """Raises BadInputError for a value that is no fault of a cell with these levels. what: holds them."""
+    known = (faults <= Fault.SA1) | ((faults >= Fault.STUCK_AT) & (faults <= Fault.STUCK_AT + top_level))
+    if not known.all():
+        at = [int(i) for i in np.unravel_index(known.argmin(), known.shape)]
+        raise BadInputError(
+            f"{what} holds {faults[tuple(at)]} at {at}; 0 is good, 1 SA0, 2 SA1, "
+            f"{Fault.STUCK_AT} .. {Fault.STUCK_AT + top_level} stuck at level 0 .. {top_level}."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ChipMap:
+    """The map of a chip: a file whose header fits the target; cells are read when they are asked for."""
+
+    path: Path
+    array: StoredArray
+    target: Target
+
+    @property
+    def crossbars(self) -> int:
+        """How many the chip has."""
+        return self.array.shape[0]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file."""
+        return file_sha256(self.path)
+
+    def faults(self, crossbars: I32) -> U8:
+        """The fault of each cell of these crossbars: u8 [len(crossbars), rows, cols] of `Fault`, in memory for them
+        alone. Raises BadInputError for a crossbar that the chip does not have, and for values that are no faults.
+        """
+        outside = crossbars[(crossbars < 0) | (crossbars >= self.crossbars)]
+        if len(outside):
+            raise BadInputError(
+                f"fault map '{self.path}' has crossbars 0 .. {self.crossbars - 1}, a tile is on crossbar {outside.max()}: give the map of a chip with more crossbars."
+            )
+        found = np.empty((len(crossbars), *self.array.shape[1:]), np.uint8)
+        last = int(crossbars.max(initial=-1))
+        for first, part in self._checked(last + 1):
+            here = np.flatnonzero((crossbars >= first) & (crossbars < first + len(part)))
+            found[here] = part[crossbars[here] - first]
+        return found
+
+    def stuck_cells(self) -> npt.NDArray[np.int64]:
+        """How many cells of each crossbar are stuck: i64 [crossbars]. Raises BadInputError as `faults`."""
+        parts = [np.count_nonzero(part != Fault.GOOD, axis=(1, 2)) for _, part in self._checked(self.crossbars)]
+        return np.concatenate(parts).astype(np.int64)
+
+    def _checked(self, count: int) -> Iterator[tuple[int, U8]]:
+        """As `_parts`, each held against what faults there are."""
+        for first, part in self._parts(count):
+            check_faults(f"fault map '{self.path}', from crossbar {first} on,", part, self.target.top_level)
+            yield first, part
+
+    def _parts(self, count: int) -> Iterator[tuple[int, U8]]:
+        """The first crossbars, some at a time, each time with the number of the first."""
+        step = max(1, PART_CELLS // (self.array.shape[1] * self.array.shape[2]))
+        try:
+            for number, part in enumerate(self.array.parts(count, step)):
+                yield number * step, part
+        except Exception as error:  # safetensors, zipfile and numpy each raise their own
+            raise BadInputError(f"cannot read fault map '{self.path}': {error}. Make or copy it again.") from None
+
+
+def read_map(path: Path) -> dict[str, StoredArray]:
+    """The arrays of a fault map by name, their headers read alone. Raises BadInputError for a file that is neither .npz
+    nor safetensors, or holds no array.
+    """
+    try:
+        arrays = {array.name: array for array in stored_arrays(path)}
+    except Exception as error:  # safetensors, zipfile and numpy each raise their own
+        raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
+    if not arrays:
+        raise BadInputError(f"fault map '{path}' holds no array: give `{FAULTS}`, uint8 [crossbars, rows, cols].")
+    return arrays
+
+
+def chip_map(path: Path, target: Target) -> ChipMap:
+    """The map of a chip for a target. Raises BadInputError for one of other cells."""
+    arrays = read_map(path)
+    rows, cols = target.crossbar.rows, target.crossbar.cols
+    if set(arrays) != {FAULTS}:
+        raise BadInputError(
+            f"fault map '{path}' holds {', '.join(sorted(arrays)[:3])}; the map of a chip is one array `{FAULTS}`, uint8 [crossbars, {rows}, {cols}]."
+        )
+    array = arrays[FAULTS]
+    if array.dtype != np.dtype(np.uint8) or array.shape[1:] != (rows, cols) or not array.shape[0]:
+        raise BadInputError(
+            f"fault map '{path}': `{FAULTS}` is {array.dtype} {list(array.shape)}, target '{target.name}' needs uint8 [crossbars, {rows}, {cols}] of one crossbar at least."
+        )
+    return ChipMap(path, array, target)

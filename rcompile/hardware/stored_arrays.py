@@ -1,0 +1,103 @@
+"""Arrays in .npz and safetensors files: their headers at once, their numbers when they are asked for."""
+
+from __future__ import annotations
+
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+
+U8 = npt.NDArray[np.uint8]
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+@dataclass(frozen=True, eq=False)
+class StoredArray(ABC):
+    """An array in a file. dtype: of NumPy, or the file's own name of one that NumPy lacks."""
+
+    path: Path
+    name: str
+    dtype: object
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def read(self) -> U8:
+        """All of it. uint8 only, as `parts`."""
+
+    @abstractmethod
+    def parts(self, count: int, step: int) -> Iterator[U8]:
+        """The first `count` of the first axis, `step` at a time, never more of them in memory."""
+
+
+def stored_arrays(path: Path) -> Iterator[StoredArray]:
+    """The arrays of a file. Raises what safetensors, zipfile and NumPy raise."""
+    yield from _npz(path) if path.suffix == ".npz" else _safetensors(path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Member(StoredArray):
+    """Of an .npz file. data: where its numbers begin in the member."""
+
+    member: str
+    data: int
+    by_column: bool
+
+    def read(self) -> U8:
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    def parts(self, count: int, step: int) -> Iterator[U8]:
+        if self.by_column:
+            raise ValueError(f"'{self.name}' is stored in Fortran order; save `numpy.ascontiguousarray` of it")
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as file:
+            _exactly(file, self.data)
+            for first in range(0, count, step):
+                rows = min(step, count - first)
+                held = _exactly(file, rows * prod(self.shape[1:]))
+                yield np.frombuffer(held, np.uint8).reshape(rows, *self.shape[1:])
+
+
+def _exactly(file: IO[bytes], count: int) -> bytes:
+    held = file.read(count)
+    if len(held) != count:
+        raise ValueError("the file ends within an array")
+    return held
+
+
+def _npz(path: Path) -> Iterator[StoredArray]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                shape, by_column, dtype = HEADERS[np.lib.format.read_magic(file)](file)
+                one_dimension = sum(extent > 1 for extent in shape) < 2
+                name = member.removesuffix(".npy")
+                yield _Member(path, name, dtype, shape, member, file.tell(), by_column and not one_dimension)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tensor(StoredArray):
+    """Of a safetensors file, which is mapped."""
+
+    def read(self) -> U8:
+        with safetensors.safe_open(self.path, framework="np") as stored:
+            return stored.get_tensor(self.name)
+
+    def parts(self, count: int, step: int) -> Iterator[U8]:
+        with safetensors.safe_open(self.path, framework="np") as stored:
+            held = stored.get_slice(self.name)
+            yield from (held[first : min(first + step, count)] for first in range(0, count, step))
+
+
+def _safetensors(path: Path) -> Iterator[StoredArray]:
+    with safetensors.safe_open(path, framework="np") as stored:
+        for name in stored.keys():  # noqa: SIM118 -- it is no dict
+            held = stored.get_slice(name)
+            dtype = np.dtype(np.uint8) if held.get_dtype() == "U8" else held.get_dtype()
+            yield _Tensor(path, name, dtype, tuple(held.get_shape()))

@@ -1,0 +1,166 @@
+"""Maps of chips: what `rcompile die` writes is the virtual die, and a map tells the runtime where each crossbar is
+stuck, in either form.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import OK, USAGE, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from one_layer import compiled, layer_on
+from safetensors.numpy import save_file
+from small_models import changed_target, linear_model
+
+import runtime
+from rcompile import Bundle, compile_model, load_target
+from rcompile.errors import BadInputError, UsageError
+from rcompile.hardware.changes import with_effects
+from rcompile.hardware.faults import chip_map
+from rcompile.hardware.target import Target
+from runtime.die.write_map import write_chip_map
+
+SMALL = changed_target("reram128x128", crossbar={"rows": 16, "cols": 24, "active_rows": 16})
+STICKING = ("clusters", "lines.wordline_rate=0.1", "stuck_between", "endurance")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    compile_model(linear_model(tmp_path / "m.onnx", 40, 24), SMALL, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 2**64 - 1),
+    st.sampled_from([0.001, 0.01, 0.3]),
+    st.sampled_from([0.0, 0.1]),
+    st.sets(st.sampled_from(STICKING)),
+    st.integers(2, 4),
+    st.integers(1, 5),
+)
+def test_a_written_map_is_the_virtual_die(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    sa0: float,
+    sa1: float,
+    effects: set[str],
+    bits: int,
+    crossbars: int,
+) -> None:
+    target = changed_target("reram128x128", crossbar={"rows": 16, "cols": 24, "active_rows": 16}, cell={"bits": bits})
+    die = runtime.Die(seed, sa0, sa1, with_effects(target, sorted(effects)).effects)
+    folder = tmp_path_factory.mktemp("maps")
+    written = write_chip_map(die, target, crossbars, folder / "map.npz")
+    wanted = die.faults("any layer", np.arange(crossbars, dtype=np.int32), target)
+    with np.load(folder / "map.npz") as arrays:
+        np.testing.assert_array_equal(arrays["faults"], wanted)
+    assert written.sa0 == (wanted == 1).mean() and written.sa1 == (wanted == 2).mean()
+    write_chip_map(die, target, crossbars, folder / "again.npz")
+    assert (folder / "map.npz").read_bytes() == (folder / "again.npz").read_bytes()
+    save_file({"faults": wanted}, folder / "map.safetensors")
+    some = np.random.default_rng(seed % 1000).integers(0, crossbars, 7).astype(np.int32)
+    for name in ("map.npz", "map.safetensors"):
+        np.testing.assert_array_equal(chip_map(folder / name, target).faults(some), wanted[some])
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_a_chip_and_its_layers_are_one_die(ending: str, tmp_path: Path) -> None:
+    """Tiles are looked up by their crossbar, wherever it is."""
+    x = np.random.default_rng(0).normal(0, 1, (1, 4, 300)).astype(np.float32)
+    die = runtime.Die(5, 0.01, 0.05)
+    save = np.savez if ending == "npz" else lambda path, **arrays: save_file(arrays, path)
+
+    def scatter(tiles) -> None:
+        """Onto the crossbars of a chip of 40, in any order."""
+        tiles.placement.crossbar[:] = np.random.default_rng(1).permutation(40)[: tiles.placement.tiles]
+
+    with compiled(changed_target("reram128x128"), 300, 50, 0, edit=scatter) as opened:
+        target, (entry,) = opened.manifest.target, opened.manifest.layers
+        crossbars = opened.layer(entry).tiles.placement.crossbar
+        save(tmp_path / f"chip.{ending}", faults=die.faults("", np.arange(40, dtype=np.int32), target))
+        save(tmp_path / f"layers.{ending}", **{entry.name: die.faults("", crossbars, target)})
+        session = runtime.load(opened, die)
+        (virtual,) = session.run(None, {"x": x})
+        for form in ("chip", "layers"):
+            found = runtime.read_die(tmp_path / f"{form}.{ending}", opened)
+            np.testing.assert_array_equal(layer_on(opened, found).levels, layer_on(opened, die).levels)
+            session.set_die(found)
+            np.testing.assert_array_equal(session.run(None, {"x": x})[0], virtual)
+
+
+GOOD = np.zeros((30, 16, 24), np.uint8)
+WRONG = {
+    "no array": ({}, "holds no array"),
+    "another crossbar": ({"faults": GOOD[:, :8]}, "`faults` is uint8 [30, 8, 24], target 'reram128x128' needs uint8"),
+    "no crossbars": ({"faults": GOOD[:0]}, "of one crossbar at least"),
+    "one crossbar alone": ({"faults": GOOD[0]}, "`faults` is uint8 [16, 24]"),
+    "another type": ({"faults": GOOD.astype(np.int32)}, "`faults` is int32"),
+    "unknown values": ({"faults": GOOD + 3}, "holds 3 at [0, 0, 0]; 0 is good, 1 SA0, 2 SA1, 16 .. 19 stuck at level"),
+    "a level above the top": ({"faults": GOOD + 20}, "holds 20"),
+    "too few crossbars": ({"faults": GOOD[:2]}, "has crossbars 0 .. 1, a tile is on crossbar 11"),
+    "something beside it": ({"faults": GOOD, "conductance": GOOD}, "holds conductance, faults; the map of a chip is"),
+    "Fortran order": ({"faults": np.asfortranarray(GOOD)}, "stored in Fortran order"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_map_that_does_not_fit_is_one_message(case: str, bundle: Path, tmp_path: Path) -> None:
+    arrays, message = WRONG[case]
+    np.savez(tmp_path / "map.npz", **arrays)
+    with pytest.raises(BadInputError) as error:
+        runtime.read_die(tmp_path / "map.npz", Bundle.open(bundle))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_a_file_that_is_no_map_is_one_message(ending: str, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / f"map.{ending}").write_bytes(b"a fault map, they said")
+    with pytest.raises(BadInputError, match="cannot read fault map"):
+        runtime.read_die(tmp_path / f"map.{ending}", Bundle.open(bundle))
+    np.savez(tmp_path / "whole.npz", faults=GOOD)
+    with zipfile.ZipFile(tmp_path / "cut.npz", "w") as cut, zipfile.ZipFile(tmp_path / "whole.npz") as whole:
+        cut.writestr("faults.npy", whole.read("faults.npy")[:1000])
+    with pytest.raises(BadInputError, match="ends within an array"):
+        runtime.read_die(tmp_path / "cut.npz", Bundle.open(bundle))
+
+
+def test_the_command_writes_what_the_runtime_would_draw(tmp_path: Path) -> None:
+    out = tmp_path / "map.npz"
+    base = ("die", "--target", "reram128x128-ou16", "--crossbars", 3, "--seed", 8, "-o", out)
+    done = run(*base, "--sa0", "target", "--sa1", 0.2, "--effect", "lines.bitline_rate=0.05")
+    assert (done.exit_code, "3 crossbars" in done.stdout) == (OK, True), done.output
+    target: Target = load_target("reram128x128-ou16")
+    effects = with_effects(target, ["lines.bitline_rate=0.05"]).effects
+    wanted = runtime.Die(8, 0.0175, 0.2, effects).faults("", np.arange(3, dtype=np.int32), target)
+    np.testing.assert_array_equal(np.load(out)["faults"], wanted)
+    assert run(*base).exit_code == USAGE  # it exists
+    assert run(*base, "--force").exit_code == OK
+    assert not np.load(out)["faults"].any()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--effect", "variation"), "variation makes none stick"),
+        (("--sa0", 0.7, "--sa1", 0.7), "must be shares of all cells"),
+        (("--crossbars", 0), "1 .. 1048576 crossbars, not 0"),
+        (("--seed", -1), "is not in 0"),
+        (("-o", "map.safetensors"), "is no .npz"),
+    ],
+)
+def test_what_is_no_map_is_not_written(more: tuple[object, ...], message: str, tmp_path: Path) -> None:
+    out = tmp_path / "map.npz"
+    refused = run("die", "--target", "reram128x128", "--crossbars", 2, "--seed", 1, "-o", out, *more)
+    assert (refused.exit_code, message in refused.stderr) == (USAGE, True), refused.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_map_by_layer_is_no_chip(tmp_path: Path) -> None:
+    np.savez(tmp_path / "map.npz", proj=GOOD)
+    with pytest.raises(BadInputError, match="holds proj; the map of a chip is one array `faults`"):
+        chip_map(tmp_path / "map.npz", SMALL)
+    with pytest.raises(UsageError, match="exists"):
+        write_chip_map(runtime.Die(), SMALL, 1, tmp_path / "map.npz")

@@ -23,7 +23,11 @@ SANITIZERS = {
             "test_hostile_nodes.py", "test_one_die_a_run.py", "test_effects_native.py",
         ),
     ),
-    "thread": ("-fsanitize=thread", "libtsan.so", {"TSAN_OPTIONS": "report_signal_unsafe=0"}, ("test_one_die_a_run.py", "-k", "not parallel")),
+    "thread": (
+        "-fsanitize=thread", "libtsan.so",
+        {"TSAN_OPTIONS": f"report_signal_unsafe=0 suppressions={ROOT / 'tests' / 'tsan.supp'}"},
+        ("test_one_die_a_run.py", "-k", "not parallel"),
+    ),
 }  # fmt: skip
 
 

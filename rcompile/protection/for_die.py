@@ -95,17 +95,19 @@ def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
         tile, col = np.nonzero(placement.bitline_output[tiles] >= 0)
         digit = placement.bitline_digit[tiles][tile, col]
         outputs, column = np.unique(placement.bitline_output[tiles][tile, col], return_inverse=True)
-        on = faults[tiles]
-        stuck = np.empty((len(placement.encoding.digits), len(inputs), len(outputs)), np.uint8)
-        assert len(digit) == len(stuck) * len(outputs), "a digit is given up, or copied"
-        stuck[digit, :, column] = stuck_cells(on[tile[:, None], wordlines, col[:, None]], target.top_level, FREE)
+        assert len(digit) == len(placement.encoding.digits) * len(outputs), "a digit is given up, or copied"
+        # Bitline by bitline, so that what is moved lies together.
+        by_bitline = np.ascontiguousarray(faults[tiles][:, wordlines].transpose(0, 2, 1))
+        stuck = np.empty((len(placement.encoding.digits), len(outputs), len(inputs)), np.uint8)
+        stuck[digit, column] = stuck_cells(by_bitline[tile, col], target.top_level, FREE)
         wanted = codes[np.ix_(inputs, outputs)].astype(np.int16)
-        block = Block(wanted + np.int16(placement.encoding.offset), stuck)
+        block = Block(wanted + np.int16(placement.encoding.offset), np.ascontiguousarray(stuck.transpose(0, 2, 1)))
         reads = _reads(wordlines, target) if target.weights.column_inversion else None
         found = hold(block, placement.encoding.digits, _reachable(placement.encoding, target.top_level), reads)
-        at = tiles.start + tile
-        levels[at[:, None], wordlines, col[:, None]] = found.levels[digit, :, column]
-        inverted[at, col] = found.inverted[digit, column]
+        programmed = np.zeros_like(by_bitline)
+        programmed[tile, col] = np.ascontiguousarray(found.levels.transpose(0, 2, 1))[digit, column]
+        levels[tiles, wordlines] = programmed.transpose(0, 2, 1)
+        inverted[tiles.start + tile, col] = found.inverted[digit, column]
         held[np.ix_(inputs, outputs)] = wanted - found.missed
     return Encoded(planned, Tiles(placement, levels, inverted), held)
 

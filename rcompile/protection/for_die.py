@@ -21,7 +21,7 @@ from rcompile.layout.normal_form import I32, I64, U8, Tiles
 from rcompile.layout.steps import Encoded, Planned
 from rcompile.protection.digits import Lines, choose_digits, most_bitlines
 from rcompile.protection.nearest import FREE, Block, Reads, hold
-from rcompile.protection.order import cleanest_crossbars, cleanest_first
+from rcompile.protection.order import cleanest_crossbars, cleanest_first, heaviest_first
 from rcompile.protection.reachable import Reachable
 
 # Crossbars whose cells digits are tried on.
@@ -72,11 +72,14 @@ def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choo
 
 
 def on_chip(planned: Planned, die: KnownDie) -> Planned:
-    """A layer that was placed on crossbars 0, 1 and so on, on those that the model takes, and its bitlines in the order
-    that suits them.
+    """A layer that was placed on crossbars 0, 1 and so on, on those that the model takes, its lines in the order that
+    suits them.
     """
     placement = replace(planned.placement, crossbar=die.crossbars[planned.placement.crossbar])
-    return replace(planned, placement=cleanest_first(placement, die.faults_of(placement.crossbar)))
+    faults, quantized = die.faults_of(placement.crossbar), planned.quantized
+    weight = quantized.codes.astype(np.float32) ** 2 @ quantized.weight_scale**2
+    placement = heaviest_first(placement, faults, weight.astype(np.float64))
+    return replace(planned, placement=cleanest_first(placement, faults))
 
 
 def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:

@@ -77,8 +77,9 @@ def on_chip(planned: Planned, die: KnownDie) -> Planned:
     """
     placement = replace(planned.placement, crossbar=die.crossbars[planned.placement.crossbar])
     faults, quantized = die.faults_of(placement.crossbar), planned.quantized
-    weight = quantized.codes.astype(np.float32) ** 2 @ quantized.weight_scale**2
-    placement = heaviest_first(placement, faults, weight.astype(np.float64))
+    # No matrix product: its order of summation, and so the order of lines, would depend on the machine.
+    weight = ((quantized.codes * quantized.weight_scale) ** 2).sum(axis=1, dtype=np.float64)
+    placement = heaviest_first(placement, faults, weight)
     return replace(planned, placement=cleanest_first(placement, faults))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_layer import MAPS, redundant
-from small_models import changed_target, linear_model
+from small_models import changed_target, linear_model, save_model
 
 from rcompile import Bundle, CompileOptions, compile_model
 from rcompile.bundle.check import check
@@ -14,7 +14,7 @@ from rcompile.hardware.encoding import Encoding
 from rcompile.layout.compact import UsedLines
 from rcompile.layout.normal_form import Placement
 from rcompile.layout.place import place, plain
-from rcompile.protection.order import cleanest_crossbars, cleanest_first
+from rcompile.protection.order import cleanest_crossbars, cleanest_first, heaviest_first
 
 TARGET = changed_target("reram128x128", crossbar={"rows": 16, "cols": 40, "active_rows": 16})
 
@@ -48,6 +48,46 @@ def test_largest_digits_have_the_cleanest_bitlines(inputs: int, outputs: int, se
         for larger in np.unique(size):
             worst = stuck[size >= larger].max()
             assert worst <= stuck[size < larger].min(initial=worst)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000), st.sampled_from([0.0, 0.1]))
+def test_the_inputs_of_most_weight_have_the_cleanest_wordlines(
+    inputs: int, outputs: int, seed: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    placement = placed(redundant(rng), inputs, outputs)
+    faults = (rng.random((placement.tiles, 16, 40)) < share * rng.random((1, 16, 1))).astype(np.uint8)
+    weight = rng.random(inputs)
+    ordered = heaviest_first(placement, faults, weight)
+    for tiles, before in zip(ordered.row_blocks(), placement.row_blocks(), strict=True):
+        assert tiles == before
+        driven_by, was = ordered.wordline_input[tiles.start], placement.wordline_input[tiles.start]
+        assert sorted(driven_by) == sorted(was)
+        stuck = (faults[tiles] * (placement.bitline_output[tiles] >= 0)[:, None]).sum(axis=(0, 2))
+        if not stuck.any():
+            np.testing.assert_array_equal(driven_by, was)
+            continue
+        heavy = np.where(driven_by >= 0, weight[driven_by], 0)
+        assert (np.diff(heavy[np.argsort(stuck, kind="stable")]) <= 0).all()
+
+
+def test_a_broken_wordline_costs_the_input_of_least_weight(tmp_path: Path) -> None:
+    """Of 128 inputs one weighs nothing but for a weight or two."""
+    from onnx import TensorProto, helper
+
+    weight = np.random.default_rng(0).normal(0, 1, (128, 32)).astype(np.float32)
+    weight[40, 1:] = 0
+    node = helper.make_node("MatMul", ["x", "proj.weight"], ["y"], name="/proj/MatMul")
+    shapes = ({"x": (TensorProto.FLOAT, ["b", 128])}, {"y": (TensorProto.FLOAT, ["b", 32])})
+    model = save_model(tmp_path / "m.onnx", [node], {"proj.weight": weight}, *shapes)
+    faults = np.zeros((1, 128, 128), np.uint8)
+    faults[0, 77] = 1
+    np.savez(tmp_path / "map.npz", faults=faults)
+    compile_model(model, "reram128x128", tmp_path / "b", CompileOptions(protect="none"), die_map=tmp_path / "map.npz")
+    bundle = Bundle.open(tmp_path / "b")
+    assert bundle.layer(bundle.manifest.layers[0]).tiles.placement.wordline_input[0, 77] == 40
+    assert not [problem for _, found in check(bundle) for problem in found]
 
 
 def test_digits_of_one_magnitude_take_turns() -> None:

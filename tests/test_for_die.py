@@ -199,7 +199,8 @@ def test_check_finds_a_cell_that_is_not_what_the_die_holds(chip: Path, tmp_path:
     shutil.copytree(chip / "b", bundle)
     file = bundle / "tiles" / "up.safetensors"
     tensors = load_file(file)
-    tensors["levels"][0, 0, 0] ^= 1
+    row, col = (np.flatnonzero(tensors[name][0] >= 0)[0] for name in ("wordline_input", "bitline_output"))
+    tensors["levels"][0, row, col] ^= 1
     save_file(tensors, file)
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"]["tiles/up.safetensors"]["sha256"] = file_sha256(file)

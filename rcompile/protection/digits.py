@@ -21,8 +21,8 @@ from rcompile.protection.reachable import Reachable
 
 # More bitlines an output gain little, and the table of what they reach grows.
 MOST_BITLINES = 16
-# Outputs that lists are tried on.
-TRIED = 48
+# Outputs that lists are tried on; and the best of them again.
+TRIED, TRIED_AGAIN, FINALISTS = 48, 256, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +59,18 @@ def choose_digits(layers: Sequence[Lines], bitlines: int, faults: U8, target: Ta
     of `Fault`; the target's own if none is better.
 
     Steps of one digit to the next power of two, each the first that is better: from the best list of two digits
-    repeated, and from the target's own magnitudes in turn.
+    repeated, and from the target's own magnitudes in turn. The best that were seen are tried again, on more outputs.
     """
-    trial = _Trial(_tried_codes(layers), faults, bitlines, target)
+    trial = _Trial(_some_codes(layers, TRIED), faults, bitlines, target)
     size = -(-bitlines // 2) if target.subtracts else bitlines
     own = target.encoding.magnitudes[::-1]
     repeated = ((m,) * i + (n,) * (size - i) for m in trial.magnitudes for n in trial.magnitudes for i in range(size))
     starts = [min(repeated, key=trial.error, default=()), tuple(own[i % len(own)] for i in range(size))]
-    found = [trial.list_of(trial.climbed(start)) for start in starts if trial.error(start) < np.inf]
-    return min([target.encoding, *(e for e in found if e)], key=trial.error_of)
+    for start in starts:
+        if trial.error(start) < np.inf:
+            trial.climb(start)
+    again = _Trial(_some_codes(layers, TRIED_AGAIN), faults, bitlines, target)
+    return min([target.encoding, *trial.best(FINALISTS)], key=again.error_of)
 
 
 class _Trial:
@@ -109,12 +112,16 @@ class _Trial:
         missed = squared_errors(block, encoding.digits, reachable, self.target.weights.column_inversion)
         return float((missed / np.maximum((self.codes.astype(np.int64) ** 2).sum(axis=0), 1)).mean())
 
-    def climbed(self, positive: tuple[int, ...]) -> tuple[int, ...]:
-        """A list that no step makes better."""
+    def best(self, count: int) -> list[Encoding]:
+        """The best lists that have been tried, at most so many."""
+        found = sorted((error, positive) for positive, error in self._errors.items() if error < np.inf)[:count]
+        return [encoding for _, positive in found if (encoding := self.list_of(positive))]
+
+    def climb(self, positive: tuple[int, ...]) -> None:
+        """Try lists step by step, until no step makes one better."""
         positive = tuple(sorted(positive, reverse=True))
         while better := next((n for n in self._steps(positive) if self.error(n) < self.error(positive)), None):
             positive = better
-        return positive
 
     def _steps(self, positive: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         for i, digit in enumerate(positive):
@@ -125,13 +132,13 @@ class _Trial:
                     yield changed
 
 
-def _tried_codes(layers: Sequence[Lines]) -> I16:
-    """Some outputs of the layers that fill a row block, or come nearest to it: i16 [k, <= TRIED]."""
+def _some_codes(layers: Sequence[Lines], count: int) -> I16:
+    """Some outputs of the layers that fill a row block, or come nearest to it: i16 [k, <= count]."""
     most = max(len(layer.codes) for layer in layers)
     full = [layer.codes for layer in layers if len(layer.codes) == most]
-    each = -(-TRIED // len(full))
+    each = -(-count // len(full))
     some = np.concatenate([codes[:, :each] for codes in full], axis=1)
-    return some[:, :: max(1, some.shape[1] // TRIED)][:, :TRIED].astype(np.int16)
+    return some[:, :: max(1, some.shape[1] // count)][:, :count].astype(np.int16)
 
 
 def _cells(faults: U8, shape: tuple[int, int, int], target: Target) -> U8:

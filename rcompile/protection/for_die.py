@@ -21,7 +21,7 @@ from rcompile.layout.normal_form import I32, I64, U8, Tiles
 from rcompile.layout.steps import Encoded, Planned
 from rcompile.protection.digits import Lines, choose_digits, most_bitlines
 from rcompile.protection.nearest import FREE, Block, Reads, hold
-from rcompile.protection.order import cleanest_crossbars, cleanest_first
+from rcompile.protection.order import cleanest_crossbars, cleanest_first, heaviest_first
 from rcompile.protection.reachable import Reachable
 
 # Crossbars whose cells digits are tried on.
@@ -72,11 +72,15 @@ def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choo
 
 
 def on_chip(planned: Planned, die: KnownDie) -> Planned:
-    """A layer that was placed on crossbars 0, 1 and so on, on those that the model takes, and its bitlines in the order
-    that suits them.
+    """A layer that was placed on crossbars 0, 1 and so on, on those that the model takes, its lines in the order that
+    suits them.
     """
     placement = replace(planned.placement, crossbar=die.crossbars[planned.placement.crossbar])
-    return replace(planned, placement=cleanest_first(placement, die.faults_of(placement.crossbar)))
+    faults, quantized = die.faults_of(placement.crossbar), planned.quantized
+    # No matrix product: its order of summation, and so the order of lines, would depend on the machine.
+    weight = ((quantized.codes * quantized.weight_scale) ** 2).sum(axis=1, dtype=np.float64)
+    placement = heaviest_first(placement, faults, weight)
+    return replace(planned, placement=cleanest_first(placement, faults))
 
 
 def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
@@ -95,17 +99,19 @@ def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
         tile, col = np.nonzero(placement.bitline_output[tiles] >= 0)
         digit = placement.bitline_digit[tiles][tile, col]
         outputs, column = np.unique(placement.bitline_output[tiles][tile, col], return_inverse=True)
-        on = faults[tiles]
-        stuck = np.empty((len(placement.encoding.digits), len(inputs), len(outputs)), np.uint8)
-        assert len(digit) == len(stuck) * len(outputs), "a digit is given up, or copied"
-        stuck[digit, :, column] = stuck_cells(on[tile[:, None], wordlines, col[:, None]], target.top_level, FREE)
+        assert len(digit) == len(placement.encoding.digits) * len(outputs), "a digit is given up, or copied"
+        # Bitline by bitline, so that what is moved lies together.
+        by_bitline = np.ascontiguousarray(faults[tiles][:, wordlines].transpose(0, 2, 1))
+        stuck = np.empty((len(placement.encoding.digits), len(outputs), len(inputs)), np.uint8)
+        stuck[digit, column] = stuck_cells(by_bitline[tile, col], target.top_level, FREE)
         wanted = codes[np.ix_(inputs, outputs)].astype(np.int16)
-        block = Block(wanted + np.int16(placement.encoding.offset), stuck)
+        block = Block(wanted + np.int16(placement.encoding.offset), np.ascontiguousarray(stuck.transpose(0, 2, 1)))
         reads = _reads(wordlines, target) if target.weights.column_inversion else None
         found = hold(block, placement.encoding.digits, _reachable(placement.encoding, target.top_level), reads)
-        at = tiles.start + tile
-        levels[at[:, None], wordlines, col[:, None]] = found.levels[digit, :, column]
-        inverted[at, col] = found.inverted[digit, column]
+        programmed = np.zeros_like(by_bitline)
+        programmed[tile, col] = np.ascontiguousarray(found.levels.transpose(0, 2, 1))[digit, column]
+        levels[tiles, wordlines] = programmed.transpose(0, 2, 1)
+        inverted[tiles.start + tile, col] = found.inverted[digit, column]
         held[np.ix_(inputs, outputs)] = wanted - found.missed
     return Encoded(planned, Tiles(placement, levels, inverted), held)
 

@@ -51,6 +51,18 @@ class Held:
     missed: I16
 
 
+@dataclass(frozen=True, eq=False)
+class _Stuck:
+    """The stuck cells of one digit, flat. where: i64, places in [k, n]. output: i64, which of the n. row: i64, of the
+    table. change: i32, what inverting an upright bitline adds to what is asked of the free cells.
+    """
+
+    where: I64
+    output: I64
+    row: I64
+    change: I32
+
+
 class _Descent:
     """A row block on the way to its levels: what its stuck cells add up to under the inversions chosen so far."""
 
@@ -63,10 +75,16 @@ class _Descent:
         self.row = reachable.rows(keys) * reachable.sums - reachable.lowest
         self.inverted = np.zeros((len(block.stuck), block.codes.shape[1]), np.bool_)
         self.rest = block.codes.astype(np.int32)
-        self.where = [np.flatnonzero(~of_digit) for of_digit in self.free]
-        for digit, where, of_digit in zip(digits, self.where, block.stuck, strict=True):
-            self.rest.reshape(-1)[where] -= digit * of_digit.reshape(-1)[where].astype(np.int32)
+        self.stuck = [self._take_down(i) for i in range(len(digits))]
         self.missed = self.miss(self.rest, self.row)
+
+    def _take_down(self, i: int) -> _Stuck:
+        """The stuck cells of a digit; what they hold is taken off what is asked of the free ones."""
+        where = np.flatnonzero(~self.free[i])
+        held = self.block.stuck[i].reshape(-1)[where].astype(np.int32)
+        self.rest.reshape(-1)[where] -= self.digits[i] * held
+        change = self.digits[i] * (2 * held - self.top)
+        return _Stuck(where, where % self.rest.shape[1], self.row.reshape(-1)[where], change)
 
     def miss(self, rest: I32, row: I64) -> I32:
         """How far the nearest sum of the free cells stays below what is left for them, i32 of i32, same shape."""
@@ -75,16 +93,15 @@ class _Descent:
 
     def flipped(self, i: int) -> tuple[I32, I32]:
         """rest and missed where digit i is stuck, if all its bitlines were inverted the other way."""
-        where = self.where[i]
-        held = self.block.stuck[i].reshape(-1)[where].astype(np.int32)
-        held = np.where(self.inverted[i][where % self.inverted.shape[1]], self.top - held, held)
-        rest = self.rest.reshape(-1)[where] + self.digits[i] * (2 * held - self.top)
-        return rest, self.miss(rest, self.row.reshape(-1)[where])
+        stuck = self.stuck[i]
+        sign = np.where(self.inverted[i], np.int32(-1), np.int32(1))
+        rest = self.rest.reshape(-1)[stuck.where] + stuck.change * sign[stuck.output]
+        return rest, self.miss(rest, stuck.row)
 
     def flip(self, i: int, outputs: npt.NDArray[np.bool_], rest: I32, missed: I32) -> None:
         """Invert the bitlines of digit i of some outputs the other way; rest, missed: as `flipped` gives them."""
-        changed = outputs[self.where[i] % len(outputs)]
-        at = self.where[i][changed]
+        changed = np.flatnonzero(outputs[self.stuck[i].output])
+        at = self.stuck[i].where[changed]
         self.rest.reshape(-1)[at], self.missed.reshape(-1)[at] = rest[changed], missed[changed]
         self.inverted[i] ^= outputs
 
@@ -92,15 +109,14 @@ class _Descent:
         """Coordinate descent on the squared error of each output: invert a bitline wherever that lowers it, the largest
         digits first. A cell that is free holds what it is asked to either way, so that only stuck ones are looked at.
         """
-        order = sorted(range(len(self.where)), key=lambda i: -abs(self.digits[i]))
+        order = sorted(range(len(self.digits)), key=lambda i: -abs(self.digits[i]))
         for _ in range(ROUNDS):
             settled = True
             for i in order:
                 rest, missed = self.flipped(i)
-                now = self.missed.reshape(-1)[self.where[i]]
-                gain = missed.astype(np.int64) ** 2 - now.astype(np.int64) ** 2
-                columns = self.inverted.shape[1]
-                better = np.bincount(self.where[i] % columns, weights=gain, minlength=columns) < 0
+                now = self.missed.reshape(-1)[self.stuck[i].where]
+                gain = (missed - now) * (missed + now)
+                better = np.bincount(self.stuck[i].output, weights=gain, minlength=self.rest.shape[1]) < 0
                 if better.any():
                     self.flip(i, better, rest, missed)
                     settled = False

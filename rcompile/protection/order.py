@@ -1,4 +1,4 @@
-"""Order for a known die: which crossbars a model lies on, and which bitline of a tile holds what."""
+"""Order for a known die: which crossbars a model lies on, which wordline an input drives, which bitline holds what."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rcompile.hardware.faults import Fault
 from rcompile.layout.normal_form import I32, I64, MAPS, U8, Placement
 
+F64 = npt.NDArray[np.float64]
 BITLINE_MAPS = tuple(name for name in MAPS if name.startswith("bitline_"))
 
 
@@ -18,6 +20,22 @@ def cleanest_crossbars(stuck: I64, needed: int) -> I32:
     stuck: i64 [crossbars], stuck cells of each.
     """
     return np.sort(np.argsort(stuck, kind="stable")[:needed]).astype(np.int32)
+
+
+def heaviest_first(placement: Placement, faults: U8, weight: F64) -> Placement:
+    """The wordlines of each row block with the fewest stuck cells on used bitlines are driven by the inputs of most
+    weight, the worst ones by none or by those of least; a row block without stuck cells stays as it is. faults: u8 [T,
+    rows, cols] of `Fault`. weight: f64 [K], of each input.
+    """
+    driven_by = placement.wordline_input.copy()
+    for tiles in placement.row_blocks():
+        used = placement.bitline_output[tiles] >= 0
+        stuck = ((faults[tiles] != Fault.GOOD) & used[:, None, :]).sum(axis=(0, 2))
+        if stuck.any():
+            inputs = driven_by[tiles.start]
+            heaviest = np.argsort(np.where(inputs >= 0, -weight[inputs], np.inf), kind="stable")
+            driven_by[tiles, np.argsort(stuck, kind="stable")] = inputs[heaviest]
+    return replace(placement, wordline_input=driven_by)
 
 
 def cleanest_first(placement: Placement, faults: U8) -> Placement:

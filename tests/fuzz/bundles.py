@@ -205,20 +205,25 @@ def bundles(folder: Path) -> Callable[[random.Random], None]:
 
 
 def fault_maps(folder: Path) -> Callable[[random.Random], None]:
-    """What reads a changed fault map."""
+    """What reads a changed fault map, by layer or of a chip."""
     _bundle(folder)
     opened = Bundle.open(folder / "b")
     maps = {e.name: np.zeros(opened.cell_shape(e), np.uint8) for e in opened.manifest.layers}
-    np.savez(folder / "sound.npz", **maps)  # type: ignore[arg-type]
-    seeds = {"npz": (folder / "sound.npz").read_bytes(), "safetensors": save(maps)}
+    crossbars = sum(map(len, maps.values())) + 1
+    chip = {"faults": np.zeros((crossbars, *next(iter(maps.values())).shape[1:]), np.uint8)}
+    seeds: dict[str, list[bytes]] = {"npz": [], "safetensors": []}
+    for form in (maps, chip):
+        np.savez(folder / "sound.npz", **form)  # type: ignore[arg-type]
+        seeds["npz"].append((folder / "sound.npz").read_bytes())
+        seeds["safetensors"].append(save(form))
 
     def attempt(rng: random.Random) -> None:
         ending = rng.choice(list(seeds))
         path = folder / f"map.{ending}"
         if rng.random() < 0.5:
-            path.write_bytes(flip(seeds[ending], rng, rng.randrange(1, 4)))
+            path.write_bytes(flip(rng.choice(seeds[ending]), rng, rng.randrange(1, 4)))
         else:
-            arrays: dict[str, np.ndarray] = {**maps}
+            arrays: dict[str, np.ndarray] = {**rng.choice((maps, chip))}
             name = rng.choice(list(arrays))
             shape = rng.choice(((), (0,), (1, 16), (2, 8, 32), arrays[name].shape))
             dtype = rng.choice((np.uint8, np.int8, np.float64, np.bool_, np.int64))

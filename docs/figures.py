@@ -36,7 +36,7 @@ LAYER, TILE = "bert.encoder.layer.0.intermediate.dense", 0
 DIE = Die(seed=1, sa0=0.00175, sa1=0.00904)
 # What the terminal shows; run beside the demo's model, as a reader would.
 COMMANDS = (
-    "rcompile sst2-minilm.onnx --target reram128x128-ou16 --protect auto --sa0 0.003 --sa1 0.017 -o sst2.bundle",
+    "rcompile sst2-minilm.onnx --target reram128x128-ou16 --protect auto -o sst2.bundle",
     "rcompile evaluate sst2.bundle --task sst2 --data . --limit {limit} --die 1-3 --sa0 0.00175 --sa1 0.00904",
     "rcompile check sst2.bundle",
 )

@@ -27,8 +27,6 @@ TARGET = "reram128x128-ou16"
 SA1_SHARE = 9.04 / (9.04 + 1.75)
 FAULT_SHARES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 SEEDS = (1, 2, 3)
-# What replicas are allocated for; the images are the same on every die.
-GUARDED_SHARE = 0.02
 SCHEMES: tuple[Scheme, ...] = ("none", "paper", "auto")
 
 
@@ -39,10 +37,7 @@ def dies(share: float) -> list[Die]:
 
 def measure(scheme: Scheme, out: Path, data: Path, limit: int | None) -> Scored:
     """Compile under a scheme, and score the bundle clean and on every die."""
-    options = CompileOptions()
-    if scheme != "none":
-        guarded = dies(GUARDED_SHARE)[0]
-        options = CompileOptions(protect=scheme, sa0=guarded.sa0, sa1=guarded.sa1)
+    options = CompileOptions(protect=scheme)
     compiled = compile_model(HERE / "sst2-minilm.onnx", TARGET, out / scheme, options, force=True)
     assert compiled.manifest is not None
     total = compiled.manifest.total()

@@ -29,6 +29,7 @@ from runtime.scoring.glue import TASKS  # noqa: E402
 
 TARGET = changed_target("ideal128x128", crossbar={"rows": 8, "cols": 32, "active_rows": 8})
 RECIPE = Recipe(keep=0.6, steps=12, batch=4, check_every=3, learning_rate=1e-3)
+THROUGH_FAULTS = dataclasses.replace(RECIPE, fault_rate=0.05, voted=1)
 SST2 = TASKS["sst2"]
 
 
@@ -50,12 +51,27 @@ def train(model: Path, data: Path, out: Path, recipe: Recipe = RECIPE, **options
     return training.train(str(model), SST2, data, TARGET, out, recipe, **options)
 
 
+@pytest.fixture(scope="module")
+def unbroken(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, training.Pruned]:
+    """A run by RECIPE, and what it reports."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    return out, train(model, data, out)
+
+
+@pytest.fixture(scope="module")
+def unbroken_through_faults(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run by THROUGH_FAULTS."""
+    out = tmp_path_factory.mktemp("unbroken") / "out"
+    train(model, data, out, THROUGH_FAULTS)
+    return out
+
+
 def test_pruned_lines_are_zero_and_the_onnx_takes_the_crossbars_promised(
-    model: Path, data: Path, tmp_path: Path
+    unbroken: tuple[Path, training.Pruned], tmp_path: Path
 ) -> None:
-    result = train(model, data, tmp_path / "out")
+    out, result = unbroken
     assert result.crossbars_pruned <= 0.6 * result.crossbars_dense
-    weights = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "out").state_dict()
+    weights = transformers.BertForSequenceClassification.from_pretrained(out).state_dict()
     for layer in range(2):
         kept, size = result.kept[f"layer.{layer}.neuron"]
         up = weights[f"bert.encoder.layer.{layer}.intermediate.dense.weight"]
@@ -63,19 +79,23 @@ def test_pruned_lines_are_zero_and_the_onnx_takes_the_crossbars_promised(
         assert up.shape[0] == down.shape[1] == size == 32
         assert int((up != 0).any(dim=1).sum()) <= kept
         assert int((down != 0).any(dim=0).sum()) <= kept
-    manifest = compile_model(tmp_path / "out" / "model.onnx", TARGET, tmp_path / "bundle").manifest
+    manifest = compile_model(out / "model.onnx", TARGET, tmp_path / "bundle").manifest
     assert manifest is not None
     assert manifest.total().crossbars_dense == result.crossbars_dense
     assert manifest.total().crossbars <= result.crossbars_pruned
-    assert not (tmp_path / "out" / training.CHECKPOINT).exists()
+    assert not (out / training.CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize("killed_at", [2, 5, 10])
 def test_a_killed_run_ends_where_an_unbroken_one_does(
-    model: Path, data: Path, tmp_path: Path, killed_at: int, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    data: Path,
+    unbroken_through_faults: Path,
+    tmp_path: Path,
+    killed_at: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    recipe = dataclasses.replace(RECIPE, fault_rate=0.05, voted=1)
-    train(model, data, tmp_path / "whole", recipe)
+    recipe = THROUGH_FAULTS
     step = trainer_module.Trainer._train_step
 
     def killed(self: trainer_module.Trainer) -> None:
@@ -95,8 +115,8 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(
             training.train(str(model), SST2, data, other, tmp_path / "broken", recipe)
     train(model, data, tmp_path / "broken", recipe)
     whole, broken = (
-        transformers.BertForSequenceClassification.from_pretrained(tmp_path / name).state_dict()
-        for name in ("whole", "broken")
+        transformers.BertForSequenceClassification.from_pretrained(path).state_dict()
+        for path in (unbroken_through_faults, tmp_path / "broken")
     )
     assert all(torch.equal(whole[k], broken[k]) for k in whole)
 
@@ -133,7 +153,12 @@ def test_an_interrupted_run_says_what_it_leaves(
 
 @pytest.mark.parametrize("command", ["train", "prune"])
 def test_what_a_killed_run_leaves_is_taken_up_by_the_next(
-    command: str, model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    model: Path,
+    data: Path,
+    unbroken: tuple[Path, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Killed when all is written but the last word, and with a checkpoint that is not whole."""
     samples = tmp_path / "samples.txt"
@@ -148,14 +173,15 @@ def test_what_a_killed_run_leaves_is_taken_up_by_the_next(
         export(*arguments, **options)
         raise KeyboardInterrupt
 
-    out, whole = tmp_path / "out", tmp_path / "whole"
+    out, whole = tmp_path / "out", unbroken[0] if command == "train" else tmp_path / "whole"
     monkeypatch.setattr(training, "export_model", killed)
     with pytest.raises(KeyboardInterrupt):
         again(out)
     monkeypatch.undo()
     (out / "checkpoint.writing").write_bytes(b"half")
     again(out)
-    again(whole)
+    if command == "prune":
+        again(whole)
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in whole.iterdir())
     assert (out / "model.onnx").read_bytes() == (whole / "model.onnx").read_bytes()
     with pytest.raises(UsageError, match="exists"):

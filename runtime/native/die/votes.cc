@@ -137,13 +137,14 @@ void Resolver::HandOut(const OperationUnit& unit, const int32_t* bitlines, int r
     chosen_[given - 1] = FirstOfLeast(replicas, &damage, [&](int r) {
       return SquaredSum(error_.data(), Bitline(bitlines[r]) + unit.first, decided, unit.count);
     });
+    const int64_t of_mean = damage * (tickets / given) * (tickets / given);
+    if (tickets % given == 0 && of_mean < least) {
+      least = of_mean;
+      kept = given;
+    }
+    if (given == tickets) break;
     const uint8_t* cells = Bitline(bitlines[chosen_[given - 1]]) + unit.first;
     for (int i = 0; i < unit.count; ++i) error_[i] = static_cast<int16_t>(error_[i] + cells[i] - decided[i]);
-    if (tickets % given != 0) continue;
-    const int64_t of_mean = damage * (tickets / given) * (tickets / given);
-    if (of_mean >= least) continue;
-    least = of_mean;
-    kept = given;
   }
   for (int t = kept; t < tickets; ++t) chosen_[t] = chosen_[t % kept];
 }
@@ -151,6 +152,9 @@ void Resolver::HandOut(const OperationUnit& unit, const int32_t* bitlines, int r
 void Resolver::PutChosen(const RowBlock& block, const OperationUnit& unit, const int32_t* bitlines, int tickets,
                          uint8_t* levels, int16_t* analog) const {
   const int64_t cols = layer_.arrays().cols;
+  int moved = 0;
+  while (moved < tickets && chosen_[moved] == moved) ++moved;
+  if (moved == tickets) return;  // already there
   for (int i = unit.first; i < unit.first + unit.count; ++i) {
     const int64_t wordline = block.wordlines[i] * cols;
     int16_t held[kTickets];  // before any of them is written over

@@ -7,6 +7,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from rcompile.onnx_in.constants import STANDARD_DOMAINS
+from rcompile.onnx_in.names import unique
+
 FIRST_OPSET = 13  # whose DequantizeLinear has an axis
 CODES = {ir.DataType.INT8, ir.DataType.UINT8}
 
@@ -16,25 +19,26 @@ def name_codes(model: ir.Model, opset: int) -> None:
     if opset < FIRST_OPSET:
         return
     graph = model.graph
-    for product in [node for node in graph if node.op_type == "Mul" and node.domain in ("", "ai.onnx")]:
-        for cast, scale in (product.inputs, tuple(reversed(product.inputs))):
-            codes, axis = _codes(cast), None
-            if codes is None or scale is None or scale.const_value is None:
+    taken = {name.lower() for name in graph.initializers}
+    for product in [node for node in graph if node.op_type == "Mul" and node.domain in STANDARD_DOMAINS]:
+        for factor, scale in (product.inputs, tuple(reversed(product.inputs))):
+            cast = None if factor is None else factor.producer()
+            codes = None if cast is None else _codes(cast)
+            if cast is None or codes is None or scale is None or scale.const_value is None:
                 continue
             axis = _axis(scale.const_value, codes.shape)
             if axis is not None:
-                _replace(graph, product, codes, scale.const_value, axis)
+                _replace(product, cast, codes, scale.const_value, axis, unique(f"{product.name}/codes_scale", taken))
                 break
 
 
-def _codes(value: ir.Value | None) -> ir.Value | None:
+def _codes(cast: ir.Node) -> ir.Value | None:
     """The stored codes that a Cast makes float32."""
-    cast = None if value is None else value.producer()
-    if cast is None or cast.op_type != "Cast" or cast.domain not in ("", "ai.onnx") or cast.inputs[0] is None:
+    codes = cast.inputs[0] if cast.op_type == "Cast" and cast.domain in STANDARD_DOMAINS else None
+    if codes is None or not codes.is_initializer() or codes.const_value is None:
         return None
-    stored = cast.inputs[0].const_value if cast.inputs[0].is_initializer() else None
     to_float = ir.DataType(cast.attributes["to"].as_int()) == ir.DataType.FLOAT
-    return cast.inputs[0] if stored is not None and stored.dtype in CODES and to_float else None
+    return codes if codes.const_value.dtype in CODES and to_float else None
 
 
 def _axis(scale: ir.TensorProtocol, shape: ir.Shape | None) -> int | None:
@@ -48,9 +52,10 @@ def _axis(scale: ir.TensorProtocol, shape: ir.Shape | None) -> int | None:
     return along[0] if along else 0
 
 
-def _replace(graph: ir.Graph, product: ir.Node, codes: ir.Value, scale: ir.TensorProtocol, axis: int) -> None:
+def _replace(product: ir.Node, cast: ir.Node, codes: ir.Value, scale: ir.TensorProtocol, axis: int, name: str) -> None:
+    graph = product.graph
+    assert isinstance(graph, ir.Graph)  # the one that it was found in
     values = np.asarray(scale.numpy(), np.float32).reshape(-1)
-    name = f"{product.name}/codes_scale"
     tensor = ir.Tensor(values.reshape(()) if values.size == 1 else values, name=name)
     stored = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(ir.DataType.FLOAT), const_value=tensor)
     graph.register_initializer(stored)
@@ -59,7 +64,6 @@ def _replace(graph: ir.Graph, product: ir.Node, codes: ir.Value, scale: ir.Tenso
     new.name, new.type, new.shape = f"{name}d", ir.TensorType(ir.DataType.FLOAT), codes.shape
     graph.insert_after(product, node)
     old.replace_all_uses_with(new, replace_graph_outputs=True)
-    cast = next(v.producer() for v in product.inputs if v is not None and v.producer() is not None)
     graph.remove(product, safe=True)
-    if cast is not None and not any(v.uses() or v.is_graph_output() for v in cast.outputs):
+    if not any(v.uses() or v.is_graph_output() for v in cast.outputs):
         graph.remove(cast, safe=True)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from command_line import BAD_INPUT, FAILED, OK, UNSUPPORTED, USAGE, compile_to, run
+from edited_bundles import change
 from small_models import tiny_classifier, write_sentences
 
 
@@ -153,15 +154,11 @@ def test_check_decodes_the_images(bundle: Path) -> None:
     """A changed cell under a digest that was made to fit is still found."""
     from safetensors.numpy import load_file, save
 
-    from rcompile.canonical import file_sha256
-
     path = bundle / "tiles" / "up.safetensors"
     tensors = {k: v.copy() for k, v in load_file(path).items()}
     tensors["levels"][0, 0, 0] ^= 1
     path.write_bytes(save(tensors))
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"]["tiles/up.safetensors"]["sha256"] = file_sha256(path)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    change(bundle, lambda manifest: None)
     result = run("check", bundle)
     assert result.exit_code == FAILED
     assert "layer up: the images do not decode to the quantized weights" in result.output
@@ -169,18 +166,13 @@ def test_check_decodes_the_images(bundle: Path) -> None:
 
 def test_check_compares_the_graph_with_the_manifest(bundle: Path) -> None:
     """A host graph whose nodes compute something else, under a digest that was made to fit."""
-    from rcompile.canonical import file_sha256
-
     model = onnx.load(bundle / "model.onnx", load_external_data=False)
     node = next(n for n in model.graph.node if n.op_type == "CrossbarMatMul")
     next(a for a in node.attribute if a.name == "adc_bits").i = 2
     levels = next(t for t in model.graph.initializer if t.name == "rcompile/down/levels")
     next(e for e in levels.external_data if e.key == "offset").value = "0"
     onnx.save(model, bundle / "model.onnx")
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    entry = manifest["files"]["model.onnx"]
-    entry |= {"sha256": file_sha256(bundle / "model.onnx"), "bytes": (bundle / "model.onnx").stat().st_size}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    change(bundle, lambda manifest: None)
     result = run("check", bundle)
     assert result.exit_code == FAILED
     assert "has adc_bits = 2, not 8" in result.output
@@ -203,12 +195,8 @@ def garbage(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tiles/up.safetensors", "model.onnx"])
 def test_check_survives_files_that_are_no_files_of_their_kind(name: str, bundle: Path) -> None:
-    from rcompile.canonical import file_sha256
-
     garbage(bundle / name)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"][name] = {"sha256": file_sha256(bundle / name), "bytes": 140}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    change(bundle, lambda manifest: None)
     result = run("check", bundle)
     assert result.exit_code == FAILED, result.output
     assert "not an ONNX model" in result.output or "not a safetensors file" in result.output

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import BAD_INPUT, FAILED, OK, USAGE, run
+from edited_bundles import change
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_layer import DIES, PATHS, chip_of, compiled, expected, layer_on, targets
@@ -202,9 +203,7 @@ def test_check_finds_a_cell_that_is_not_what_the_die_holds(chip: Path, tmp_path:
     row, col = (np.flatnonzero(tensors[name][0] >= 0)[0] for name in ("wordline_input", "bitline_output"))
     tensors["levels"][0, row, col] ^= 1
     save_file(tensors, file)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["files"]["tiles/up.safetensors"]["sha256"] = file_sha256(file)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    change(bundle, lambda manifest: None)
     found = run("check", bundle)
     assert found.exit_code == FAILED
     assert "layer up: the images do not decode to the weights that were found for their die" in found.output

@@ -106,7 +106,19 @@ def _starting(known: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in known if word.startswith(incomplete)]
 
 
-def complete_effect(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def effect_option(said: str) -> Any:
+    """The option that turns effects on. said: what they do here."""
+    return click.option(
+        "--effect",
+        "changes",
+        multiple=True,
+        metavar="NAME[.KEY=VALUE]",
+        shell_complete=_complete_effect,
+        help=f"{said} Repeatable.  [default: the target's]",
+    )
+
+
+def _complete_effect(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Effects by name."""
     return _starting([*words(EffectName), "none"], incomplete)
 

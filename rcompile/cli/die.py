@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rcompile.cli.arguments import PATH, RATE, TARGET, complete_effect
+from rcompile.cli.arguments import PATH, RATE, TARGET, effect_option
 from rcompile.cli.terminal import JSON, force_option
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 @click.option("--seed", required=True, type=int, metavar="S", help="Seed of the die, as `evaluate --die` takes it.")
 @click.option("--sa0", type=RATE, metavar="RATE", help="Share of cells stuck at level 0, or `target`: the target's own.  [default: 0]")  # fmt: skip
 @click.option("--sa1", type=RATE, metavar="RATE", help="Share of cells stuck at the top level, or `target`: the target's own.  [default: 0]")  # fmt: skip
-@click.option(
-    "--effect",
-    "changes",
-    multiple=True,
-    metavar="NAME[.KEY=VALUE]",
-    shell_complete=complete_effect,
-    help="What else makes cells stick: clusters, lines, stuck_between, endurance; none: off. Repeatable.  [default: the target's]",
-)
+@effect_option("What else makes cells stick: clusters, lines, stuck_between, endurance; none: off.")
 @click.option("-o", "--output", "out", type=PATH, required=True, metavar="MAP.npz", help="File to write.")
 @force_option("file")
 @JSON

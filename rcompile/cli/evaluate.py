@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rcompile.cli.arguments import DIRECTORY, PATH, RATE, SEEDS, complete_effect
+from rcompile.cli.arguments import DIRECTORY, PATH, RATE, SEEDS, effect_option
 from rcompile.cli.terminal import JSON, TASK, THREADS, data_option, progress_bar, stdout_console
 from rcompile.vocabulary import Combiner, words
 
@@ -48,13 +48,8 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
 )
-@click.option(
-    "--effect",
-    "changes",
-    multiple=True,
-    metavar="NAME[.KEY=VALUE]",
-    shell_complete=complete_effect,
-    help="Turn an effect of the dies on, or change it: drift, drift.time_second=1e6, ...; none: off. Repeatable. `rcompile targets effects` lists them.  [default: the target's]",
+@effect_option(
+    "Turn an effect of the dies on, or change it: drift, drift.time_second=1e6, ...; none: off. `rcompile targets effects` lists them."
 )
 @click.option(
     "--combiner",

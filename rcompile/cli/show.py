@@ -187,7 +187,7 @@ def _protection_line(manifest: Manifest) -> str:
         f"{100 * protection.predicted_error**0.5:.1f} %",
         f"SA0 {protection.sa0:.3%}, SA1 {protection.sa1:.3%}",
     )
-    if options.protect == "auto" and options.sa0 is options.sa1 is None:
+    if options.chooses_rates:
         return f"{text}; predicted to carry {protection.sa0 + protection.sa1:.2%} stuck cells ({rates}), where an output has an error of {error}"
     return f"{text}; predicted error of an output {error} at {rates}"
 

@@ -36,6 +36,11 @@ class CompileOptions(BaseModel):
         """Whether replicas are to guard against the faults of any die."""
         return self.protect in ("paper", "auto")
 
+    @property
+    def chooses_rates(self) -> bool:
+        """Whether protection finds the rates to guard against, for none are given."""
+        return self.protect == "auto" and self.sa0 is None and self.sa1 is None
+
     def check(self) -> None:
         """Raises UsageError for what means nothing."""
         check_rates(self.sa0 or 0.0, self.sa1 or 0.0)

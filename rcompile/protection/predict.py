@@ -57,6 +57,11 @@ def _errors(levels: F64, sa0: float, sa1: float) -> tuple[F64, F64]:
     return errors.astype(np.float64), chance
 
 
+def _common(levels: F64, errors: F64, chance: F64) -> float:
+    """Mean product of the errors of two replicas of a cell, which share its level: `E[E[e given l]^2]`."""
+    return float((chance.T @ errors) ** 2 @ np.divide(1, levels, where=levels > 0, out=np.zeros_like(levels)))
+
+
 def _decided(levels: F64, replicas: int, wordlines: int, target: Target, sa0: float, sa1: float) -> float:
     """Squared error of the level that a self-test decides on: over all counts of replicas at level 0, at the top and
     good. Exact.
@@ -96,7 +101,7 @@ def _mean(levels: F64, replicas: int, wordlines: int, target: Target, sa0: float
     """
     errors, chance = _errors(levels, sa0, sa1)
     square = float(chance.sum(axis=1) @ errors**2)
-    common = float((chance.T @ errors) ** 2 @ np.divide(1, levels, where=levels > 0, out=np.zeros_like(levels)))
+    common = _common(levels, errors, chance)
     rounded = _rounding(levels, replicas, wordlines, sa0, sa1) if target.adc.bits else 0.0
     return wordlines * (square + common * (replicas - 1)) / replicas + rounded
 
@@ -153,7 +158,7 @@ def _best_subset(levels: F64, replicas: int, wordlines: int, target: Target, sa0
     drawn = np.searchsorted(-beyond, -_uniform(replicas), side="right").astype(np.float64)
     drawn.sort(axis=1)
     errors, chance = _errors(levels, sa0, sa1)
-    c = wordlines * float((chance.T @ errors) ** 2 @ np.divide(1, levels, where=levels > 0, out=np.zeros_like(levels)))
+    c = wordlines * _common(levels, errors, chance)
     means = [drawn[:, 0], (drawn[:, :2].sum(axis=1) + 2 * c) / 4]
     if replicas >= 4:
         means.append((drawn[:, :4].sum(axis=1) + 12 * c) / 16)

@@ -118,7 +118,7 @@ def protect(layers: Sequence[Survey], options: CompileOptions, target: Target) -
         replicas = allocator(layers, errors, budget, target) if held is None else held
         return Candidate(combiner, rates, predicted_error(layers, replicas, errors), replicas)
 
-    if options.protect == "auto" and options.sa0 is options.sa1 is None:
+    if options.chooses_rates:
         best = _carrying_most(choices, predicted, target.faults)
     else:
         best = min((predicted(combiner, (sa0, sa1), None) for combiner in choices), key=lambda c: c.error)
@@ -138,9 +138,11 @@ def _carrying_most(choices: Sequence[Combiner], predicted: Predicted, faults: Fa
     best: Candidate | None = None
     share = min(LEAST_SHARE, total)
     for combiner in choices:
+        if best is not None and share == total:
+            break
         least = share if best is None else min(share * (1 + CLOSE), total)
         found = predicted(combiner, rates_of(least, faults), None)
-        if best is not None and (share == total or found.error > TOLERATED_ERROR):
+        if best is not None and found.error > TOLERATED_ERROR:
             continue
         # The best allocation depends little on the share: that of one share finds the next.
         least = carried_share(_error_of(predicted, combiner, found.replicas, faults), least, total)
@@ -202,7 +204,7 @@ def may_allocate_for(rates: tuple[float, float], options: CompileOptions, target
     """
     faults = target.faults
     asked = faults.chosen(options.sa0, options.sa1)
-    if options.protect != "auto" or options.sa0 is not None or options.sa1 is not None:
+    if not options.chooses_rates:
         return rates == asked
     share = sum(rates)
     return (

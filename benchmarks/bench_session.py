@@ -14,8 +14,8 @@ import runtime
 from rcompile import RcompileError
 from rcompile.onnx_in.text import Feeds, ModelInput, TextEncoder
 from runtime.ort.baseline import int8_session
-from runtime.scoring.evaluation import BATCH
 from runtime.scoring.glue import DATA_VARIABLE, find_task, load_examples
+from runtime.scoring.scorer import BATCH
 
 TOKENIZER = Path(__file__).resolve().parent.parent / "docs" / "demo" / "tokenizer.json"
 # Every 20th part of the token counts of SST-2's 872 validation sentences, least to most; padded in batches they come

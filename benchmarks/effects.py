@@ -28,8 +28,8 @@ from rcompile.hardware.changes import with_changes
 from rcompile.hardware.target_file import load_target
 from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
 from runtime import CrossbarSession, load
-from runtime.scoring.evaluation import BATCH, source_session
 from runtime.scoring.glue import TASKS, load_examples
+from runtime.scoring.scorer import BATCH, source_session
 
 MODEL = Path("docs/demo/sst2-minilm.onnx")
 TARGET = "reram128x128"

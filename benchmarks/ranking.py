@@ -28,8 +28,8 @@ from rcompile.protection.allocate import predict_errors, predicted_error
 from rcompile.protection.protect import Protection, protect, survey
 from rcompile.vocabulary import COMBINER_NEEDS, Combiner
 from runtime import Die, load
-from runtime.scoring.evaluation import source_session
 from runtime.scoring.glue import TASKS, load_examples
+from runtime.scoring.scorer import source_session
 
 RATE, SA1_SHARE, DIES, EXAMPLES = 0.01, 9.04 / (9.04 + 1.75), 5, 64
 SA0, SA1 = RATE * (1 - SA1_SHARE), RATE * SA1_SHARE

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -15,8 +16,8 @@ import runtime
 from rcompile import CompileOptions, compile_model
 from rcompile.errors import BadInputError, UsageError
 from rcompile.onnx_in.text import TextEncoder, session_inputs
-from runtime.scoring import evaluation
 from runtime.scoring.glue import TASKS, load_examples
+from runtime.scoring.scorer import Score, Scorer
 
 
 @pytest.fixture
@@ -193,14 +194,14 @@ def test_json_has_the_documented_keys(bundle: Path, data: Path) -> None:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, scores: int) -> None:
     """Ctrl-C instead of that score; the source's is the first, the clean bundle's the second."""
-    real, calls = evaluation._scores, iter(range(1000))
+    real, calls = Scorer.of, iter(range(1000))
 
-    def interrupted(*arguments: object) -> dict[str, float]:
+    def interrupted(*arguments: Any) -> Score:
         if next(calls) == scores:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(evaluation, "_scores", interrupted)
+    monkeypatch.setattr(Scorer, "of", interrupted)
 
 
 @pytest.mark.parametrize("done", [0, 2])

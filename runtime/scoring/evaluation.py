@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import onnxruntime as ort
 
 from rcompile.bundle.reader import Bundle
-from rcompile.errors import BadInputError, Interrupted
+from rcompile.errors import Interrupted
 from rcompile.hardware.effects.table import Effects
-from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
 from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
-from runtime.ort.baseline import int8_session
-from runtime.ort.session import CrossbarSession, LayerReport, load, quiet_options
-from runtime.scoring.glue import Examples, Task, find_task, load_examples
-
-BATCH = 32
-Progress = Callable[[str, int, int], None]
-Scorer = Callable[[ort.InferenceSession, str], dict[str, float]]  # of a session, under a name
+from runtime.ort.session import LayerReport
+from runtime.scoring.glue import find_task, load_examples
+from runtime.scoring.scorer import Progress, Score, Scorer
 
 
 @dataclass(frozen=True)
@@ -93,18 +84,14 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     chosen = find_task(task)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     examples = load_examples(chosen, data, limit)
-    session = load(opened, threads=threads, combiner=combiner)
-    batches = _batches(opened, session, examples)
-
-    def score(session: ort.InferenceSession, what: str) -> dict[str, float]:
-        return _scores(session, chosen, examples, batches, what, progress)
-
-    source, quantized = _source_scores(opened, score, threads, int8)
-    clean = score(session, "clean")
+    scorer = Scorer(opened, chosen, examples, threads=threads, combiner=combiner)
+    source = scorer.source(progress) if int8 or opened.manifest.source.model is not None else None
+    quantized = scorer.int8(progress) if int8 else None
+    clean = scorer.on(None, "clean", progress)
     scored: list[DieScore] = []
     interrupted = False
     try:
-        scored.extend(_die_scores(session, dies, score, threads, combiner))
+        scored.extend(_die_scores(scorer, dies, progress))
     except KeyboardInterrupt:
         interrupted = True
     result = Evaluation(
@@ -114,11 +101,11 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
         data=examples.origin,
         target=opened.manifest.target.name,
         combiner=combiner or opened.manifest.combiner,
-        source=None if source is None else _mean(source),
-        int8=None if quantized is None else _mean(quantized),
-        clean=_mean(clean),
+        source=_points(source),
+        int8=_points(quantized),
+        clean=clean.points,
         dies=tuple(scored),
-        metrics={"source": source, "int8": quantized, "clean": clean},
+        metrics={"source": _metrics(source), "int8": _metrics(quantized), "clean": clean.metrics},
         unfinished=tuple(die.name for die in dies[len(scored) :]),
     )
     if interrupted:
@@ -126,101 +113,34 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     return result
 
 
-def _source_scores(
-    bundle: Bundle, score: Scorer, threads: int, int8: bool
-) -> tuple[dict[str, float] | None, dict[str, float] | None]:
-    """Of the source model in fp32, if the bundle holds it, and quantized by ONNX Runtime, if that is asked for."""
-    if not int8 and bundle.manifest.source.model is None:
-        return None, None
-    bundle.verify(n for n in bundle.manifest.files if n.startswith("source/"))
-    source = score(source_session(bundle, threads), "fp32")
-    return source, score(int8_session(source_file(bundle), threads), "int8") if int8 else None
-
-
-def _die_scores(
-    session: CrossbarSession,
-    dies: Sequence[AnyDie],
-    score: Scorer,
-    threads: int,
-    combiner: Combiner | None,
-) -> Iterator[DieScore]:
+def _die_scores(scorer: Scorer, dies: Sequence[AnyDie], progress: Progress) -> Iterator[DieScore]:
     """The dies' scores as they are found."""
     for number, die in enumerate(dies, 1):
-        if session.accepts(die):
-            session.set_die(die)
-        else:
-            session = load(session.bundle, die, threads=threads, combiner=combiner)
-        metrics = score(session, f"die {number} of {len(dies)} ({die.name})")
-        shares = _shares(session.report())
-        yield DieScore(die.name, die.seed, *shares, effects=die.effects, score=_mean(metrics), metrics=metrics)
+        found = scorer.on(die, f"die {number} of {len(dies)} ({die.name})", progress)
+        yield die_score(die, found, scorer.session.report())
 
 
-def source_file(bundle: Bundle) -> Path:
-    """The source model that the bundle holds. Raises BadInputError if it holds none."""
-    if bundle.manifest.source.model is None:
-        raise BadInputError(f"bundle '{bundle.folder}' does not hold its source model; compile without --no-source.")
-    return bundle.path(bundle.manifest.source.model)
-
-
-def source_session(bundle: Bundle, threads: int = 0) -> ort.InferenceSession:
-    """The source model that the bundle holds, in plain ONNX Runtime. Raises BadInputError if it holds none or it does
-    not run.
+def die_score(die: AnyDie, found: Score, report: Sequence[LayerReport]) -> DieScore:
+    """A score with what the session says of the die: of all cells those stuck at level 0, at the top and between, and
+    of all bitlines those that collapse.
     """
-    path = source_file(bundle)
-    options = quiet_options(threads)
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises one class a status code
-        raise BadInputError(f"ONNX Runtime cannot run the source model of bundle '{bundle.folder}': {error}") from None
-
-
-Batch = tuple[list[int], Feeds]
-
-
-def _batches(bundle: Bundle, session: ort.InferenceSession, examples: Examples) -> list[Batch]:
-    """Examples of like length together, each batch with the indices of its examples."""
-    if bundle.manifest.source.tokenizer is None:
-        raise BadInputError(
-            f"bundle '{bundle.folder}' has no tokenizer: put tokenizer.json beside the ONNX file and compile again."
-        )
-    encoder = TextEncoder(bundle.path(bundle.manifest.source.tokenizer), session_inputs(session))
-    order = np.argsort(encoder.lengths(examples.texts), kind="stable").tolist()
-    return list(encoder.batches(examples.texts, order, BATCH))
-
-
-def _scores(
-    session: ort.InferenceSession, task: Task, examples: Examples, batches: list[Batch], what: str, progress: Progress
-) -> dict[str, float]:
-    outputs = [o.name for o in session.get_outputs()]
-    name = "logits" if "logits" in outputs else outputs[0]
-    logits: np.ndarray | None = None
-    for done, (rows, feeds) in enumerate(batches, 1):
-        try:
-            (values,) = session.run([name], feeds)
-        except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
-            raise BadInputError(
-                f"the model refuses what its tokenizer makes of the texts: {error}. Is it the tokenizer.json of this model?"
-            ) from None
-        if values.ndim != 2 or values.shape[1] != task.labels:
-            shape: Any = list(values.shape[1:])
-            raise BadInputError(
-                f"output '{name}' has shape [batch, {', '.join(map(str, shape))}]; task {task.name} needs a head of {task.labels} (logits). Compile a model fine-tuned for {task.name}."
-            )
-        if logits is None:
-            logits = np.zeros((len(examples.labels), task.labels))
-        # A flipped bit can make a number of any size, or none at all; what is not finite says nothing.
-        logits[rows] = np.nan_to_num(values[: len(rows)], nan=0.0, posinf=0.0, neginf=0.0)
-        progress(what, done, len(batches))
-    assert logits is not None
-    return task.scores(examples.labels, logits)
-
-
-def _shares(report: Sequence[LayerReport]) -> tuple[float, float, float, float]:
-    """Of all cells those stuck at level 0, at the top and between, and of all bitlines those that collapse."""
     cells, bitlines = sum(row.cells for row in report), sum(row.bitlines for row in report)
-    stuck = (sum(row.sa0 for row in report), sum(row.sa1 for row in report), sum(row.between for row in report))
-    return stuck[0] / cells, stuck[1] / cells, stuck[2] / cells, sum(row.collapsed for row in report) / bitlines
+    return DieScore(
+        name=die.name,
+        seed=die.seed,
+        sa0=sum(row.sa0 for row in report) / cells,
+        sa1=sum(row.sa1 for row in report) / cells,
+        between=sum(row.between for row in report) / cells,
+        collapsed=sum(row.collapsed for row in report) / bitlines,
+        effects=die.effects,
+        score=found.points,
+        metrics=found.metrics,
+    )
 
 
-def _mean(metrics: dict[str, float]) -> float:
-    return sum(metrics.values()) / len(metrics)
+def _points(score: Score | None) -> float | None:
+    return None if score is None else score.points
+
+
+def _metrics(score: Score | None) -> dict[str, float] | None:
+    return None if score is None else score.metrics

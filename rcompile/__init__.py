@@ -11,12 +11,14 @@ __all__ = [
     "RcompileError",
     "Target",
     "__version__",
+    "campaign",
     "compile_model",
     "load_target",
 ]
 
 if TYPE_CHECKING:
     from rcompile.bundle.reader import Bundle
+    from rcompile.campaigns.frame import campaign
     from rcompile.errors import RcompileError
     from rcompile.hardware.target import Target
     from rcompile.hardware.target_file import load_target
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Bundle": "bundle.reader",
+    "campaign": "campaigns.frame",
     "CompileOptions": "options",
     "Compiled": "pipeline",
     "compile_model": "pipeline",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from rcompile.cli.arguments import DIRECTORY, MODEL, PATH, TARGET, complete_key
+from rcompile.cli.campaign import campaign
 from rcompile.cli.commands import FAILED, Commands
 from rcompile.cli.die import die
 from rcompile.cli.evaluate import evaluate
@@ -282,5 +283,7 @@ def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
     main([*command, "--help"], prog_name=ctx.find_root().info_name)
 
 
-for command in (compile, evaluate, inspect, check, diff, images, die, export, train, prune, targets, show_help):
+for command in (
+    compile, evaluate, campaign, inspect, check, diff, images, die, export, train, prune, targets, show_help,
+):  # fmt: skip
     main.add_command(command)

@@ -74,12 +74,16 @@ class Task:
         names = [m.__name__ for m in self.metrics]
         return names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
 
-    def scores(self, truth: Predictions, logits: npt.NDArray[np.floating[Any]]) -> dict[str, float]:
-        """Every metric in points (100 is perfect). Logits that are not finite count as class 0, or as 0 in a
-        regression.
+    def predicted(self, logits: npt.NDArray[np.floating[Any]]) -> Predictions:
+        """What logits [sentences, labels] say of each sentence: its class, or its value in a regression. Logits that
+        are not finite count as class 0, or as 0.
         """
         logits = np.nan_to_num(logits.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        predicted: Predictions = logits[:, 0] if self.labels == 1 else logits.argmax(axis=1)
+        return logits[:, 0] if self.labels == 1 else logits.argmax(axis=1)
+
+    def scores(self, truth: Predictions, logits: npt.NDArray[np.floating[Any]]) -> dict[str, float]:
+        """Every metric in points (100 is perfect)."""
+        predicted = self.predicted(logits)
         return {m.__name__: 100 * m(truth, predicted) for m in self.metrics}
 
 

@@ -87,7 +87,7 @@ def main() -> None:
         dies=results.dies("dense", 0.001),
         known_dies=results.dies("known-die", 0.25),
         models=models_table(results),
-        count=f"{len(files)} tasks",
+        count=f"{len(files)} task{'s'[: len(files) > 1]}",
         lost=lost_table(results, SCHEMES),
         tolerance=tolerance_table(results, SCHEMES),
         cost=cost_table(results, SCHEMES),

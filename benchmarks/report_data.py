@@ -75,8 +75,11 @@ class Tolerance:
         return f"{value}{unit} ({low} to {high})"
 
     def _one(self, row: int, factor: float) -> str:
+        if self.over[row] and self.under[row]:
+            return "unknown"
         sign = "over " if self.over[row] else "under " if self.under[row] else ""
-        return f"{sign}{factor * self.values[row]:.2g}"
+        number = factor * self.values[row]
+        return sign + np.format_float_positional(number, precision=2, unique=False, fractional=False, trim="-")
 
 
 class Results:

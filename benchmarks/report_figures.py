@@ -19,7 +19,7 @@ from schemes import SCHEMES, Scheme
 COLORS = dict(
     zip(
         (scheme.name for scheme in SCHEMES),
-        ("black", "tab:red", "goldenrod", "tab:orange", "tab:green", "tab:cyan", "tab:blue", "tab:purple"),
+        ("black", "tab:red", "tab:brown", "tab:orange", "tab:green", "tab:cyan", "tab:blue", "tab:purple"),
         strict=True,
     )
 )
@@ -55,6 +55,7 @@ def figures(results: Results, schemes: Sequence[Scheme], out: Path, shown: str) 
     figure, axis = pyplot.subplots(figsize=(9.6, 4.6), layout="constrained")
     curves(axis, results, schemes, band=True)
     axis.set_ylim(MOST_LOST, -2)
+    axis.set_yticks((0, 1, 5, 10, 15, MOST_LOST))
     axis.set(
         xlabel="stuck cells, % (SA1:SA0 = 9.04:1.75)",
         ylabel=f"points lost against the dense model,\nmean of {len(results.tasks)} GLUE task{'s'[: len(results.tasks) > 1]}",

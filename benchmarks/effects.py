@@ -12,13 +12,12 @@ import argparse
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
+from answers import Question
 from effects_cases import CASES, Case
 from effects_scores import CLEAN, SOURCE
 
@@ -26,34 +25,14 @@ from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
 from rcompile.hardware.changes import with_changes
 from rcompile.hardware.target_file import load_target
-from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
 from runtime import CrossbarSession, load
 from runtime.scoring.glue import TASKS, load_examples
-from runtime.scoring.scorer import BATCH, source_session
+from runtime.scoring.scorer import source_session
 
 MODEL = Path("docs/demo/sst2-minilm.onnx")
 TARGET = "reram128x128"
 TASK = TASKS["sst2"]
 LIMIT, DIES = 300, 3
-
-
-@dataclass(frozen=True)
-class Question:
-    """What every die is asked."""
-
-    labels: npt.NDArray[np.generic]
-    batches: list[tuple[list[int], Feeds]]
-
-    def answered(self, session: ort.InferenceSession) -> npt.NDArray[np.bool_]:
-        """Which sentences the session answers rightly, bool [sentences]; logits that are not finite say class 0, as in
-        `rcompile evaluate`.
-        """
-        right = np.zeros(len(self.labels), np.bool_)
-        for rows, feeds in self.batches:
-            (logits,) = session.run(["logits"], feeds)
-            logits = np.nan_to_num(logits, nan=0.0, posinf=0.0, neginf=0.0)
-            right[rows] = logits.argmax(axis=1) == self.labels[rows]
-        return right
 
 
 class Study:
@@ -67,11 +46,7 @@ class Study:
         self.model, self.build = model, build
         self._compile(())
         examples = load_examples(TASK, data, limit)
-        tokenizer = self.bundle.manifest.source.tokenizer
-        assert tokenizer is not None
-        encoder = TextEncoder(self.bundle.path(tokenizer), session_inputs(self.session))
-        order = np.argsort(encoder.lengths(examples.texts), kind="stable").tolist()
-        self.question = Question(examples.labels, list(encoder.batches(examples.texts, order, BATCH)))
+        self.question = Question.of(TASK, examples, self.bundle, self.session)
         asked = json.dumps([examples.texts, examples.labels.tolist()]).encode()
         about = {
             "model_sha256": self.bundle.manifest.source.sha256,
@@ -115,7 +90,7 @@ class Study:
         if (case, die) in self.known:
             return
         start = time.perf_counter()
-        right = self.question.answered(session)
+        right = self.question.predicted(session) == self.question.labels
         spent = round(time.perf_counter() - start, 1)
         line = {"case": case, "die": die, "right": np.packbits(right).tobytes().hex(), "seconds": spent}
         if session is self.session:

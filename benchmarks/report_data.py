@@ -1,105 +1,143 @@
-"""What the lines of docs/results/*.jsonl say: scores by scheme, rate, task and die."""
+"""What the lines of docs/results/*.jsonl say: scores by scheme, rate and task, for every way to draw dies and
+sentences.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answers import unpacked
+from resampling import F64, draws, interval, scores
+from schemes import DENSE, Scheme
+
+from runtime.scoring.glue import Predictions, find_task
 
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 Line = dict[str, Any]
-Scheme = tuple[str, str, str]
-SHOWN: dict[Scheme, str] = {
-    ("none", "none", "reram128x128"): "unprotected",
-    ("paper", "select", "reram128x128"): "paper, in situ (`select`, 128-row reads)",
-    ("auto", "select", "reram128x128"): "auto, in situ (`select`, 128-row reads)",
-    ("paper", "select", "reram128x128-ou16"): "paper, in situ (`select`, 16-row reads)",
-    ("auto", "select", "reram128x128-ou16"): "auto, in situ (`select`, 16-row reads)",
-    ("paper", "cell", "reram128x128-storage"): "paper, storage (`cell`)",
-    ("auto", "cell", "reram128x128-storage"): "auto, storage (`cell`)",
-}
-UNPROTECTED = ("none", "none", "reram128x128")
-IN_READS: dict[Scheme, str] = {
-    ("auto", "median", "reram128x128"): "auto, in situ (`median` of the codes, 128-row reads)",
-    ("auto", "mean", "reram128x128"): "auto, in situ (`mean` of the codes, 128-row reads)",
-}
-# On all tasks; the others on a few.
-MAIN = [s for s in SHOWN if s[1] != "select" or s == ("auto", "select", "reram128x128")]
-DRAWN = [s for s in SHOWN if s[:2] != ("paper", "select")]
+
+
+class TaskLines:
+    """The lines of one task. number: of the task, so that each draws sentences of its own."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.about, *lines = (json.loads(text) for text in path.read_text().splitlines())
+        self.path, self.name, self.number = path, self.about["task"], number
+        self.task = find_task(self.name)
+        self.lines: dict[tuple[str, float], list[Line]] = {}
+        for line in sorted(lines, key=lambda line: line["die"] or 0):
+            self.lines.setdefault((line["scheme"], line["rate"]), []).append(line)
+
+    @cached_property
+    def sentences(self) -> int:
+        """Those that every line has an answer to."""
+        return min(line["sentences"] for lines in self.lines.values() for line in lines)
+
+    @cached_property
+    def drawn(self) -> F64:
+        return draws(self.sentences, 1 + self.number)
+
+    @cache  # noqa: B019  # as long as the process
+    def scores(self, scheme: str, rate: float) -> F64:
+        """For every way to draw sentences: [1 + RESAMPLES, dies]. A score without faults counts as one die."""
+        found = [
+            scores(self.task, self._first(self.about["labels"], self.about["sentences"]), answers, self.drawn)
+            for line in self.lines.get((scheme, rate), [])
+            for answers in [self._first(line["answers"], line["sentences"])]
+        ]
+        return np.stack(found, axis=1) if found else np.zeros((len(self.drawn), 0))
+
+    def _first(self, text: str, sentences: int) -> Predictions:
+        return unpacked(text, self.task, sentences)[: self.sentences]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """A rate of stuck cells, or a ratio of two, for every way to draw: values [1 + RESAMPLES], and where they are known
+    only from one side: at least (over) or at most (under).
+    """
+
+    values: F64
+    over: Any
+    under: Any
+
+    def __truediv__(self, other: Tolerance) -> Tolerance:
+        return Tolerance(self.values / other.values, self.over | other.under, self.under | other.over)
+
+    def text(self, factor: float, unit: str) -> str:
+        """`1.04 % (0.9 to 1.2)`."""
+        value, low, high = (self._one(row, factor) for row in (0, *interval(self.values)))
+        return f"{value}{unit} ({low} to {high})"
+
+    def _one(self, row: int, factor: float) -> str:
+        if self.over[row] and self.under[row]:
+            return "unknown"
+        sign = "over " if self.over[row] else "under " if self.under[row] else ""
+        number = factor * self.values[row]
+        return sign + np.format_float_positional(number, precision=2, unique=False, fractional=False, trim="-")
 
 
 class Results:
-    """The lines, looked up by what they are about."""
+    """The lines of some tasks, and means over them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.tasks = [task for task in TASKS if (folder / f"{task}.jsonl").exists()]
-        self.files = [folder / f"{task}.jsonl" for task in self.tasks]
-        self.lines: list[Line] = [json.loads(text) for path in self.files for text in path.read_text().splitlines()]
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.tasks = [TaskLines(path, number) for number, path in enumerate(paths)]
 
-    def clean(self, task: str, scheme: str) -> Line | None:
-        return next((x for x in self.lines if x["task"] == task and x["scheme"] == scheme and x["die"] is None), None)
+    @property
+    def names(self) -> list[str]:
+        return [task.name for task in self.tasks]
 
-    def score(self, task: str, scheme: str) -> float | None:
-        line = self.clean(task, scheme)
-        return None if line is None else line["score"]
+    def of(self, name: str) -> Results:
+        """One task alone."""
+        one = Results([])
+        one.tasks = [task for task in self.tasks if task.name == name]
+        return one
 
-    def dies(self, scheme: Scheme, fits: Callable[[Line], bool], tasks: Iterable[str]) -> dict[int, list[float]]:
-        """Scores by die, one of each task."""
-        found: dict[int, list[float]] = defaultdict(list)
-        for x in self.lines:
-            if (
-                x["die"] is not None
-                and (x["scheme"], x["combiner"], x["target"]) == scheme
-                and x["task"] in tasks
-                and fits(x)
-            ):
-                found[x["die"]].append(x["score"])
-        return found
+    def dies(self, scheme: str, rate: float) -> int:
+        """The dies that all tasks were scored on; without faults 1 if they were."""
+        return min(task.scores(scheme, rate).shape[1] for task in self.tasks)
 
-    def mean(self, scheme: Scheme, fits: Callable[[Line], bool], tasks: Sequence[str]) -> tuple[float, float] | None:
-        """Mean over tasks and dies, and the deviation over dies of the mean over tasks; None if lines are missing."""
-        found = self.dies(scheme, fits, tasks)
-        averages = [np.mean(v) for v in found.values() if len(v) == len(tasks)]
-        return (float(np.mean(averages)), float(np.std(averages, ddof=1))) if len(averages) > 1 else None
+    def rates(self, scheme: Scheme) -> list[float]:
+        """Those that all tasks were scored at."""
+        return [rate for rate in scheme.rates if self.dies(scheme.name, rate)]
 
-    def rates(self) -> list[float]:
-        return sorted({round(x["sa0"] + x["sa1"], 10) for x in self.lines if x["sa0"] and x["sa1"]})
+    def mean(self, scheme: str, rate: float) -> F64:
+        """Mean over tasks and dies, for every way to draw dies and sentences: [1 + RESAMPLES]."""
+        dies = self.dies(scheme, rate)
+        of_dies = draws(dies, 0) / dies
+        return np.mean([(of_dies * task.scores(scheme, rate)[:, :dies]).sum(axis=1) for task in self.tasks], axis=0)
 
-    def without_faults(self, scheme: Scheme, tasks: Sequence[str]) -> float | None:
-        rows = [
-            x["score"]
-            for x in self.lines
-            if x["die"] is None and (x["scheme"], x["combiner"], x["target"]) == scheme and x["task"] in tasks
-        ]
-        return float(np.mean(rows)) if len(rows) == len(tasks) else None
+    def lost(self, scheme: str, rate: float) -> F64:
+        """Points against the dense model without faults, on the same sentences."""
+        return self.mean(DENSE.name, 0.0) - self.mean(scheme, rate)
 
+    def tolerated(self, scheme: Scheme, reference: str, loss: float = 1.0) -> Tolerance:
+        """The rate at which the mean is `loss` below another scheme's without faults, between measured rates by the
+        logarithm.
+        """
+        rates = np.log(self.rates(scheme))
+        left = np.stack([self.mean(scheme.name, rate) for rate in self.rates(scheme)], axis=1)
+        left = left - (self.mean(reference, 0.0) - loss)[:, None]
+        below = np.concatenate([left < 0, np.ones((len(left), 1), np.bool_)], axis=1).argmax(axis=1)
+        over, under = below == len(rates), below == 0
+        a, b = np.clip(below - 1, 0, None), np.clip(below, None, len(rates) - 1)
+        row = np.arange(len(left))
+        step = left[row, a] - left[row, b]
+        share = np.divide(left[row, a], step, out=np.zeros(len(left)), where=(a != b) & ~under)
+        return Tolerance(np.exp(rates[a] + share * (rates[b] - rates[a])), over, under)
 
-def both(rate: float) -> Callable[[Line], bool]:
-    return lambda x: bool(x["sa0"] and x["sa1"]) and abs(x["sa0"] + x["sa1"] - rate) < 1e-9
-
-
-def one(kind: str, rate: float) -> Callable[[Line], bool]:
-    other = {"sa0": "sa1", "sa1": "sa0"}[kind]
-    return lambda x: x[other] == 0 and abs(x[kind] - rate) < 1e-9
-
-
-def tolerated(results: Results, scheme: Scheme, tasks: Sequence[str], loss: float = 1.0) -> tuple[float, bool] | None:
-    """The fault rate at which the mean score is `loss` below the unprotected pruned model's without faults, between
-    measured rates by the logarithm; and whether it was reached at all (False: the highest measured rate still holds).
-    """
-    clean = results.without_faults(UNPROTECTED, tasks)
-    points = [(r, m[0]) for r in results.rates() if (m := results.mean(scheme, both(r), tasks))]
-    if clean is None or not points:
-        return None
-    below = next((i for i, (_, score) in enumerate(points) if score < clean - loss), None)
-    if below is None:
-        return points[-1][0], False
-    if below == 0:
-        return points[0][0], True
-    (r0, s0), (r1, s1) = points[below - 1], points[below]
-    share = (s0 - (clean - loss)) / (s0 - s1)
-    return float(np.exp(np.log(r0) + share * (np.log(r1) - np.log(r0)))), True
+    def most(self, scheme: Scheme, key: str) -> float | None:
+        """What a scheme takes over what the dense model does, of all tasks together; at its most among rates and dies.
+        None where it takes none.
+        """
+        taken = []
+        for task in self.tasks:
+            lines = [line for (name, _), some in task.lines.items() if name == scheme.name for line in some]
+            taken.append(max((line[key] or 0 for line in lines), default=0))
+        dense = sum(task.about["dense"][key] for task in self.tasks)
+        return sum(taken) / dense if sum(taken) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,59 +12,69 @@ matplotlib.use("svg")
 
 import numpy as np
 from matplotlib import pyplot
-from report_data import DRAWN, MAIN, SHOWN, UNPROTECTED, Results, Scheme, both
+from report_data import Results
+from resampling import interval
+from schemes import SCHEMES, Scheme
 
 COLORS = dict(
-    zip(SHOWN, ("tab:red", "wheat", "tab:orange", "lightgreen", "tab:green", "tab:purple", "tab:blue"), strict=True)
+    zip(
+        (scheme.name for scheme in SCHEMES),
+        ("black", "tab:red", "tab:brown", "tab:orange", "tab:green", "tab:cyan", "tab:blue", "tab:purple"),
+        strict=True,
+    )
 )
+MOST_LOST = 20  # what is worse is off the figure
 
 
-def curve(axis: Any, results: Results, schemes: Iterable[Scheme], tasks: Sequence[str]) -> None:
+def curves(axis: Any, results: Results, schemes: Sequence[Scheme], band: bool) -> None:
+    """Points lost by rate, with the 95 % interval."""
     for scheme in schemes:
-        points = [(r, *m) for r in results.rates() if (m := results.mean(scheme, both(r), tasks))]
-        if points:
-            rate, score, spread = np.array(points).T
-            axis.errorbar(
-                100 * rate,
-                score,
-                spread,
-                label=SHOWN[scheme].replace("`", ""),
-                color=COLORS[scheme],
-                marker="o",
-                markersize=3,
-                capsize=2,
-                linewidth=1.3,
-            )
-    clean = results.without_faults(UNPROTECTED, tasks)
-    if clean is not None:
-        axis.axhline(clean, color="grey", linewidth=0.8, linestyle=":")
+        rates = results.rates(scheme)
+        if not rates:
+            continue
+        lost = [results.lost(scheme.name, rate) for rate in rates]
+        percent, style = 100 * np.array(rates), {"color": COLORS[scheme.name]}
+        axis.plot(percent, [x[0] for x in lost], label=scheme.title, marker="o", markersize=3, linewidth=1.3, **style)
+        if band:
+            low, high = zip(*(x[list(interval(x))] for x in lost), strict=True)
+            axis.fill_between(percent, low, high, alpha=0.15, linewidth=0, **style)
+    axis.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axis.set_xscale("log")
-    percent = [100 * r for r in results.rates()]
-    axis.set_xticks(percent, [f"{p:g}" for p in percent])
+    ticks = (0.01, 0.1, 1, 10) if not band else (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 40)
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
+    axis.set_xlim(0.008, 50)
     axis.grid(alpha=0.3)
 
 
-def figures(results: Results, tasks: Sequence[str], few: Sequence[str], out: Path, shown: str) -> None:
+def figures(results: Results, schemes: Sequence[Scheme], out: Path, shown: str) -> None:
     """shown: what the figures say about their data."""
     matplotlib.rcParams["svg.hashsalt"] = "rcompile"
     out.mkdir(parents=True, exist_ok=True)
-    figure, axes = pyplot.subplots(1, 2, figsize=(10.4, 4.4), layout="constrained")
-    for axis, schemes, some in ((axes[0], MAIN, tasks), (axes[1], DRAWN, few)):
-        curve(axis, results, schemes, some)
-        what = f"{len(some)} GLUE tasks" if len(some) > 3 else ", ".join(some)
-        axis.set(xlabel="stuck cells, % (SA1:SA0 = 9.04:1.75)", ylabel=f"mean score of {what}")
-        axis.legend(fontsize=8, frameon=False, loc="lower left")
-    figure.savefig(out / "results-mean.svg", metadata={"Date": None, "Description": shown})
+    about = {"Date": None, "Description": shown}
+    figure, axis = pyplot.subplots(figsize=(9.6, 4.6), layout="constrained")
+    curves(axis, results, schemes, band=True)
+    axis.set_ylim(MOST_LOST, -2)
+    axis.set_yticks((0, 1, 5, 10, 15, MOST_LOST))
+    axis.set(
+        xlabel="stuck cells, % (SA1:SA0 = 9.04:1.75)",
+        ylabel=f"points lost against the dense model,\nmean of {len(results.tasks)} GLUE task{'s'[: len(results.tasks) > 1]}",
+    )
+    axis.axhline(1, color="grey", linewidth=0.8, linestyle="--")
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    figure.savefig(out / "results-mean.svg", metadata=about)
     pyplot.close(figure)
     figure, axes = pyplot.subplots(3, 3, figsize=(9.6, 7.6), layout="constrained", sharex=True)
     for axis, task in zip(axes.flat, results.tasks, strict=False):
-        curve(axis, results, DRAWN, [task])
-        axis.set_title(task, fontsize=9)
+        curves(axis, results.of(task.name), schemes, band=False)
+        axis.invert_yaxis()
+        axis.set_title(task.name, fontsize=9)
+    for axis in list(axes.flat)[len(results.tasks) :]:
+        axis.set_axis_off()
     for axis in axes[-1]:
         axis.set_xlabel("stuck cells, %", fontsize=9)
-    figure.supylabel("score, points", fontsize=9)
-    handles, labels = axes.flat[results.tasks.index(few[0])].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    figure.savefig(out / "results-tasks.svg", metadata={"Date": None, "Description": shown})
+    figure.supylabel("points lost against the dense model", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    figure.savefig(out / "results-tasks.svg", metadata=about)
     pyplot.close(figure)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from report_data import IN_READS, MAIN, SHOWN, UNPROTECTED, Results, Scheme, both, one, tolerated
+from report_data import Results
+from resampling import F64, interval
+from schemes import DENSE, Scheme
 from scipy.stats import spearmanr
 
 SPLITS = {
@@ -16,6 +18,7 @@ SPLITS = {
     "qnli": "official validation, train sample of 11,803",
     "wnli": "official; the majority class is what can be learned",
 }
+MODELS = ("dense fp32", "dense int8", "dense", "pruned fp32", "pruned")
 TEMPLATE_RANKING = """
 ## Does the prediction rank allocations rightly?
 
@@ -31,86 +34,101 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def percent(rate: float) -> str:
+    return f"{100 * rate:g} %"
+
+
+def with_interval(values: F64) -> str:
+    """`0.4 (-0.2 to 1.1)`."""
+    low, high = interval(values)
+    return f"{values[0]:.1f} ({values[low]:.1f} to {values[high]:.1f})".replace("-0.0", "0.0")
 
 
 def models_table(results: Results) -> str:
-    rows = []
-    losses = []
+    """Scores without faults, as the lines have them."""
+    rows, found = [], []
     for task in results.tasks:
-        dense, pruned = results.score(task, "dense fp32"), results.score(task, "pruned fp32")
-        plain = results.clean(task, "pruned")
-        if dense is None or pruned is None or plain is None:
-            continue
-        losses.append((dense, results.score(task, "dense int8"), results.score(task, "dense"), pruned, plain["score"]))
-        share = plain["crossbars"] / plain["crossbars_dense"]
-        split = SPLITS.get(task, "official")
-        rows.append(
-            [
-                task,
-                plain["metric"],
-                split,
-                str(plain["examples"]),
-                *map(number, losses[-1]),
-                f"{100 * (1 - share):.1f} %",
-            ]
-        )
-    rows.append(["mean", "", "", "", *(number(float(np.mean(c))) for c in zip(*losses, strict=True)), ""])
+        lines = [task.lines[name, 0.0][0] if (name, 0.0) in task.lines else None for name in MODELS]
+        found.append([np.nan if line is None else line["score"] for line in lines])
+        plain = lines[-1]
+        freed = "" if plain is None else f"{100 * (1 - plain['crossbars'] / task.about['dense']['crossbars']):.1f} %"
+        split = SPLITS.get(task.name, "official")
+        sentences = str(task.about["sentences"])
+        rows.append([task.name, task.task.metric, split, sentences, *map(_score, found[-1]), freed])
+    if len(rows) > 1:
+        rows.append(["mean", "", "", "", *(_score(float(np.mean(column))) for column in zip(*found, strict=True)), ""])
     return table(
-        ["task", "score", "data", "examples", "dense fp32", "int8 (ONNX Runtime)", "dense crossbars", "pruned fp32", "pruned crossbars", "crossbars freed"],
+        ["task", "score", "data", "sentences", "dense fp32", "int8 (ONNX Runtime)", "dense, crossbars", "pruned fp32", "pruned, crossbars", "crossbars freed"],
         rows,
     )  # fmt: skip
 
 
-def faults_table(results: Results, schemes: Iterable[Scheme], tasks: Sequence[str]) -> str:
-    rows = []
-    for scheme in schemes:
-        name = (SHOWN | IN_READS)[scheme]
-        cells = [results.mean(scheme, both(rate), tasks) for rate in results.rates()]
-        if any(cells):
-            clean = results.without_faults(scheme, tasks)
-            rows.append([name, number(clean), *("" if c is None else f"{c[0]:.1f} ± {c[1]:.1f}" for c in cells)])
-    return table(["scheme", "no faults", *(f"{100 * r:g} %" for r in results.rates())], rows)
+def _score(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.1f}"
 
 
-def tolerance_table(results: Results, schemes: Iterable[Scheme], tasks: Sequence[str]) -> str:
-    plain = tolerated(results, UNPROTECTED, tasks)
-    assert plain is not None
+def lost_table(results: Results, schemes: Sequence[Scheme]) -> str:
+    """Points lost against the dense model without faults; one table, schemes down, rates across."""
+    rates = sorted({rate for scheme in schemes for rate in results.rates(scheme)})
     rows = []
     for scheme in schemes:
-        name = SHOWN[scheme]
-        found = tolerated(results, scheme, tasks)
-        crossbars = [
-            x
-            for x in results.lines
-            if (x["scheme"], x["combiner"], x["target"]) == scheme and x["die"] is None and x["task"] in tasks
-        ]
-        if found is None or not crossbars:
+        there = [0.0, *results.rates(scheme)]
+        if len(there) > 1:
+            cells = [with_interval(results.lost(scheme.name, rate)) if rate in there else "" for rate in (0.0, *rates)]
+            rows.append([scheme.title, *cells])
+    return table(["scheme", "none", *map(percent, rates)], rows)
+
+
+def cost_table(results: Results, schemes: Sequence[Scheme]) -> str:
+    rows = []
+    for scheme in schemes:
+        if not results.rates(scheme):
             continue
-        sign = "" if found[1] else "over "
-        used = sum(x["crossbars"] for x in crossbars) / sum(x["crossbars_dense"] for x in crossbars)
-        rows.append([name, f"{100 * used:.0f} %", f"{sign}{100 * found[0]:.2f} %", f"{sign}{found[0] / plain[0]:.1f}x"])
-    return table(["scheme", "crossbars of dense", "faulty cells at 1 point of loss", "times unprotected"], rows)
+        shares = [results.most(scheme, key) for key in ("crossbars", "cells", "conversions")]
+        layer = max(
+            line["layer_share"]
+            for task in results.tasks
+            for (name, _), lines in task.lines.items()
+            if name == scheme.name
+            for line in lines
+        )
+        rows.append([scheme.title, *("read back" if s is None else f"{s:.2f}" for s in shares), f"{layer:.2f}"])
+    header = (
+        "scheme",
+        "crossbars",
+        "cells that hold weights",
+        "conversions a product",
+        "crossbars of the widest layer",
+    )
+    return table(header, rows)
 
 
-def kinds_table(results: Results, tasks: Sequence[str]) -> str:
+def tolerance_table(results: Results, schemes: Sequence[Scheme]) -> str:
+    plain = results.tolerated(DENSE, DENSE.name)
     rows = []
-    for scheme in MAIN:
-        name = SHOWN[scheme]
-        cells = [results.mean(scheme, one(kind, rate), tasks) for kind in ("sa0", "sa1") for rate in (0.001, 0.01)]
-        if any(cells):
-            rows.append([name, *("" if c is None else f"{c[0]:.1f} ± {c[1]:.1f}" for c in cells)])
-    return table(["scheme", "SA0 0.1 %", "SA0 1 %", "SA1 0.1 %", "SA1 1 %"], rows)
+    for scheme in schemes:
+        if results.rates(scheme):
+            found, own = (results.tolerated(scheme, of) for of in (DENSE.name, scheme.name))
+            rows.append(
+                [scheme.title, found.text(100, " %"), (found / plain).text(1, "x"), own.text(100, " %")]
+                if scheme != DENSE
+                else [scheme.title, found.text(100, " %"), "1x", own.text(100, " %")]
+            )
+    header = ("scheme", "a point below dense", "times dense, unprotected", "a point below itself without faults")
+    return table(header, rows)
 
 
-def per_task_table(results: Results, rate: float) -> str:
-    rows = []
-    for task in results.tasks:
-        cells = [results.mean(scheme, both(rate), [task]) for scheme in MAIN]
-        clean = results.without_faults(UNPROTECTED, [task])
-        rows.append([task, number(clean), *("" if c is None else f"{c[0]:.1f} ± {c[1]:.1f}" for c in cells)])
-    return table(["task", "pruned, no faults", *(SHOWN[s] for s in MAIN)], rows)
+def per_task_table(results: Results, schemes: Sequence[Scheme], shown: Sequence[tuple[str, float]]) -> str:
+    """Points lost by task. shown: schemes by name, with the rate."""
+    title = {scheme.name: scheme.title for scheme in schemes}
+    alone = {name: results.of(name) for name in results.names}
+    clean = [f"{one.mean(DENSE.name, 0.0)[0]:.1f}" for one in alone.values()]
+    rows = [["score of dense, no faults", *clean]]
+    for name, rate in shown:
+        if results.dies(name, rate):
+            cells = [with_interval(one.lost(name, rate)) for one in alone.values()]
+            rows.append([f"{title[name]}, {percent(rate)}", *cells])
+    return table(["points lost", *alone], rows)
 
 
 def ranking(path: Path) -> str:

@@ -2,12 +2,14 @@
 
 import json
 import string
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from schemes import GIVEN, SCHEMES, Scheme, in_order
 from scripts import run
 from small_models import tiny_bert, tiny_classifier, write_sentences
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -28,12 +30,40 @@ def test_results_train_prune_protect_and_score(encoder: Path, tmp_path: Path) ->
     data = write_sentences(tmp_path / "glue", 60)
     (data / "sst2" / "train.tsv").write_text((data / "sst2" / "validation.tsv").read_text())
     options = ("--data", data, "--tasks", "sst2", "--encoder", encoder, "--steps", 2)
-    sizes = ("--limit", 4, "--model-limit", 8, "--dies", 2)
-    run("benchmarks/results.py", *options, *sizes, "--build", tmp_path / "build", "--out", tmp_path / "out")
-    lines = [json.loads(line) for line in (tmp_path / "out" / "sst2.jsonl").read_text().splitlines()]
-    assert {"dense fp32", "dense int8", "dense", "pruned fp32", "pruned int8", "pruned", "none", "paper", "auto"} == {
-        line["scheme"] for line in lines
-    }
+    sizes = ("--limit", 4, "--model-limit", 8, "--dies", 1)
+    build, out = tmp_path / "build", tmp_path / "out"
+    run("benchmarks/results.py", *options, *sizes, "--build", build, "--out", out)
+    _, *lines = (out / "sst2.jsonl").read_text().splitlines()
+    assert found(lines) == {(s.name, r, 1000) for s, r in in_order(SCHEMES)} | clean(SCHEMES)
+    given = tmp_path / "given"
+    given.mkdir()
+    (build / "sst2" / "dense").rename(given / "sst2")
+    run(
+        "benchmarks/results.py",
+        *options,
+        *sizes,
+        "--model-name",
+        "other",
+        "--models",
+        given,
+        "--build",
+        tmp_path / "b",
+        "--out",
+        out,
+    )
+    _, *lines = (out / "other-sst2.jsonl").read_text().splitlines()
+    dense = [scheme for scheme in GIVEN if scheme.model == "dense"]
+    assert found(lines) == {(s.name, r, 1000) for s, r in in_order(dense)} | clean(dense)
+
+
+def found(lines: list[str]) -> set[tuple]:
+    return {tuple(json.loads(line)[key] for key in ("scheme", "rate", "die")) for line in lines}
+
+
+def clean(schemes: Iterable[Scheme]) -> set[tuple]:
+    """Scores without faults: of the schemes, and of their models elsewhere."""
+    models = {f"{scheme.model} {kind}" for scheme in schemes for kind in ("fp32", "int8")}
+    return {(name, 0.0, None) for name in [*models, *(scheme.name for scheme in schemes)]}
 
 
 def test_bench_compares_with_pytorch(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runtime.statistics.resampling import resampled_means
+
 Answers = npt.NDArray[np.int64]
 RESAMPLES = 10_000
 # The cases that are no effect: clean crossbars, and the source model.
@@ -62,12 +64,6 @@ def estimate(values: Answers) -> Estimate:
     """The mean of [dies, sentences], in percent, and its bootstrap interval: dies and sentences are drawn with
     replacement, each by themselves.
     """
-    dies, sentences = values.shape
-    # The legacy generator: its draws are the same in every NumPy.
-    rng = np.random.RandomState(0)
-    of_sentences = rng.multinomial(sentences, np.full(sentences, 1 / sentences), RESAMPLES)
-    of_dies = rng.multinomial(dies, np.full(dies, 1 / dies), RESAMPLES)
-    sums = (of_dies * (of_sentences @ values.T)).sum(axis=1)
-    low, high = np.percentile(sums, (2.5, 97.5))
-    points = 100 / (dies * sentences)
-    return Estimate(float(values.sum() * points), float(low * points), float(high * points))
+    means = 100 * resampled_means(values, RESAMPLES)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Estimate(100 * float(values.mean()), float(low), float(high))

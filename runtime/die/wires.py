@@ -1,13 +1,14 @@
 """Wire resistance, exactly: what each cell of an array contributes to its bitline's current, by nodal analysis.
 
-The judge of the first-order model in `runtime/die/cells.py`, for small arrays. Needs scipy, which the extra `glue`
-brings.
+The judge of the first-order model in `runtime/die/cells.py`, for small arrays.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.linalg import splu
 
 F64 = npt.NDArray[np.float64]
 # A segment without resistance is one that conducts this many times more than all cells together.
@@ -21,9 +22,6 @@ def effective_conductance(conductance_siemens: F64, wordline_segment_ohm: float,
     Wordlines are driven at the left, through one segment before each cell; bitlines are read at 0 V at the foot, one
     segment after each cell.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.linalg import splu
-
     rows, cols = conductance_siemens.shape
     short = SHORT * max(float(conductance_siemens.sum()), 1e-30)
     g_wordline, g_bitline = (1 / ohm if ohm else short for ohm in (wordline_segment_ohm, bitline_segment_ohm))

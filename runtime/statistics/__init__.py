@@ -1,0 +1,1 @@
+"""What a few dies say about all: intervals, yield, verdicts that stop early, tolerated rates of faults."""

@@ -26,6 +26,7 @@ from rcompile.vocabulary import Combiner, Scheme
 from runtime.die.measured import STICKING
 from runtime.die.virtual import Die
 from runtime.scoring.glue import find_task, load_examples
+from runtime.scoring.scorer import examples_sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +184,4 @@ def _virtual(source: Source, seed: int, sa0: float, sa1: float, changes: tuple[s
 
 def _task(study: Study, name: str) -> TaskAsked:
     examples = load_examples(find_task(name), study.data, study.limit)
-    texts = [list(t) if isinstance(t, tuple) else t for t in examples.texts]
-    about = canonical_json({"texts": texts, "labels": examples.labels.tolist()})
-    return TaskAsked(name, study.data, study.limit, hashlib.sha256(about.encode()).hexdigest())
+    return TaskAsked(name, study.data, study.limit, examples_sha256(examples))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rcompile.cli.arguments import DIRECTORY, PATH, RATE, SEEDS, effect_option
+from rcompile.cli.commands import FAILED
 from rcompile.cli.terminal import JSON, TASK, THREADS, data_option, progress_bar, stdout_console
 from rcompile.vocabulary import Combiner, words
 
@@ -56,6 +57,27 @@ if TYPE_CHECKING:
     type=click.Choice(words(Combiner)),
     help="Combine replicas so.  [default: as compiled]",
 )
+@click.option(
+    "--max-loss",
+    type=float,
+    metavar="POINTS",
+    help="Exit code 1 unless the dies' mean loss, with its interval, is at most that; against the clean score, or --baseline.",
+)
+@click.option(
+    "--min-score",
+    type=float,
+    metavar="POINTS",
+    help="Exit code 1 unless the dies' mean score, with its interval, is at least that.",
+)
+@click.option(
+    "--baseline",
+    type=PATH,
+    metavar="FILE",
+    help="What an earlier `evaluate --json` of the same dies printed: the loss is counted from there, die by die; --max-loss is then 0 if it is not given.",
+)
+@click.option(
+    "--confidence", type=float, default=0.95, show_default=True, metavar="SHARE", help="Of the intervals of limits."
+)
 @click.option("--int8", is_flag=True, help="Also score the source quantized to int8 by ONNX Runtime.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N examples.")
 @THREADS
@@ -64,49 +86,50 @@ if TYPE_CHECKING:
 def evaluate(
     bundle: Path,
     task: str,
-    data: Path | None,
     sa0: Rate | None,
     sa1: Rate | None,
     seeds: tuple[tuple[int, ...], ...],
     maps: tuple[Path, ...],
     changes: tuple[str, ...],
-    combiner: Any,
-    int8: bool,
-    limit: int | None,
-    threads: int,
+    max_loss: float | None,
+    min_score: float | None,
+    baseline: Path | None,
+    confidence: float,
     as_json: bool,
     quiet: bool,
+    **scoring: Any,
 ) -> None:
     """Score BUNDLE on a GLUE task: in fp32, clean, and on each die.
 
     \b
     rcompile evaluate bert.bundle --task sst2 --die 1-10 --sa0 0.001 --sa1 0.01
     rcompile evaluate bert.bundle --task sst2 --die 1 --effect drift
+    rcompile evaluate bert.bundle --task sst2 --die 1-20 --sa1 0.001 --max-loss 1
     """  # noqa: D301
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show
-    from rcompile.cli.show_evaluation import die_options, print_evaluation
-    from rcompile.hardware.changes import with_effects
+    from rcompile.cli.show_evaluation import described, die_options, print_evaluation
     from runtime.die.dies import chosen_dies
     from runtime.scoring.evaluation import InterruptedEvaluation
     from runtime.scoring.evaluation import evaluate as run
+    from runtime.scoring.gate import judge, limits_of
 
+    limits = limits_of(max_loss, min_score, baseline, confidence)
     opened = Bundle.open(bundle)
-    effects = with_effects(opened.manifest.target, changes).effects if changes else None
-    dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps, effects)
+    dies = chosen_dies(opened, sa0, sa1, sum(seeds, ()), maps, changes)
     stopped = None
     with progress_bar(quiet or as_json) as progress:
         try:
-            result = run(
-                opened, task, data=data, dies=dies, combiner=combiner, int8=int8, limit=limit, threads=threads, progress=progress,
-            )  # fmt: skip
+            result = run(opened, task, dies=dies, progress=progress, **scoring)
         except InterruptedEvaluation as error:
             stopped, result = error, error.finished
+    judged = () if stopped else judge(result, limits)
     if as_json:
-        click.echo(show.to_json(result))
+        click.echo(show.to_json(described(result, judged, sys.argv)))
     else:
-        print_evaluation(result, stdout_console())
+        print_evaluation(result, judged, stdout_console())
     if stopped:
         left = dies[len(result.dies) :]
         click.echo(f"interrupted; {stopped}; go on with {die_options(left, maps)}", err=True)
         sys.exit(stopped.exit_code)
+    sys.exit(0 if all(j.verdict == "pass" for j in judged) else FAILED)

@@ -34,7 +34,7 @@ EPILOG = """
 \b
 Exit codes:
   0    ok
-  1    `check` or `diff` found something
+  1    `check` or `diff` found something, or a limit of `evaluate` is not passed
   2    usage: an option or a name (target, task, layer, ...) that there is not
   3    bad input: a file that cannot be used
   4    unsupported: sound, but not for this tool or this target

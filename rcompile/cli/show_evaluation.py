@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -12,10 +15,17 @@ from rcompile.cli.show import table
 from runtime.die.any_die import AnyDie
 from runtime.die.virtual import Die
 from runtime.scoring.evaluation import Evaluation
+from runtime.scoring.gate import Judgement
 
 
-def print_evaluation(result: Evaluation, console: Console) -> None:
-    """Scores of one evaluation, for people."""
+def described(result: Evaluation, judged: Sequence[Judgement], command: Sequence[str]) -> dict[str, Any]:
+    """An evaluation as JSON has it: what was found, how it was judged, and the command that makes it again."""
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return {**fields, "judged": list(judged), "command": shlex.join(["rcompile", *command[1:]])}
+
+
+def print_evaluation(result: Evaluation, judged: Sequence[Judgement], console: Console) -> None:
+    """Scores of one evaluation and how they are judged, for people."""
     voting = "" if result.combiner == "none" else f", voting by {result.combiner}"
     console.print(
         f"{result.task}, {result.examples} examples from {result.data}; {result.metric}, in points, on {result.target}{voting}",
@@ -51,6 +61,18 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
             f"{len(scores)} dies: mean {statistics.mean(scores):.2f}, standard deviation {statistics.stdev(scores):.2f}",
             highlight=False,
         )
+    for one in judged:
+        console.print(_judgement(one, len(result.dies)), highlight=False)
+
+
+def _judgement(one: Judgement, dies: int) -> str:
+    """A criterion in words."""
+    found = one.found
+    width = "" if found.low == found.high else f" ({found.low:.2f} to {found.high:.2f})"
+    more = ": the interval holds the limit; give more dies" if one.verdict == "undecided" else ""
+    if one.verdict == "undecided" and dies == 1:
+        width, more = "", ": one die says nothing of others; give several"
+    return f"{one.verdict}: {one.criterion} {one.limit:g}: {found.mean:.2f}{width}{more}"
 
 
 def die_options(dies: Sequence[AnyDie], maps: Sequence[Path]) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import UsageError
+from rcompile.hardware.changes import with_effects
 from rcompile.hardware.effects.table import Effects
 from rcompile.hardware.target import Target
 from runtime.die.any_die import AnyDie
@@ -23,18 +24,18 @@ def chosen_dies(
     sa1: Rate | None,
     seeds: Sequence[int],
     maps: Sequence[Path],
-    effects: Effects | None = None,
+    changes: Sequence[str] = (),
 ) -> list[AnyDie]:
     """The dies that a command line asks for. A rate that is not given is 0 where another or an effect is; seeds are
-    then 0. effects default to the target's.
+    then 0. changes: of the target's effects, as `with_effects` takes them.
 
     Raises UsageError for a seed without a rate or an effect: the target's rates are those of a technology's first dies,
     and ruin any score.
     """
     target = bundle.manifest.target
     given = sa0 is not None or sa1 is not None
-    chosen = target.effects if effects is None else effects
-    asked = effects is not None and bool(effects.names)
+    chosen = with_effects(target, changes).effects if changes else target.effects
+    asked = bool(changes and chosen.names)
     own = target.faults
     if seeds and not given and not asked:
         raise UsageError(

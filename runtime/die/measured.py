@@ -29,12 +29,14 @@ class MeasuredDie:
     """A die whose stuck cells are known. maps: u8 [T, rows, cols] of `Fault` by layer; layers without a map have no
     faults.
 
-    seed: of what its effects draw, 0 from the command line. Raises UsageError for effects that would make cells stick.
+    seed: of what its effects draw, 0 from the command line. name: what a report calls it. Raises UsageError for effects
+    that would make cells stick.
     """
 
     maps: dict[str, U8]
     seed: int = 0
     effects: Effects = NO_EFFECTS
+    name: str = "measured"
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -42,11 +44,6 @@ class MeasuredDie:
             raise UsageError(
                 f"a measured die's stuck cells are those of its map: turn off {', '.join(sticking)} (`--effect none` turns off all effects)."
             )
-
-    @property
-    def name(self) -> str:
-        """`measured`."""
-        return "measured"
 
     def physics(self, target: Target) -> Physics:
         """The die's physics in numbers. Raises UsageError for effects that contradict the target."""
@@ -72,7 +69,7 @@ def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, s
     path = Path(path)
     arrays = read_map(path)
     maps = _by_crossbar(path, bundle) if FAULTS in arrays else _by_layer(path, arrays, bundle)
-    return MeasuredDie(maps, seed, effects or NO_EFFECTS)
+    return MeasuredDie(maps, seed, effects or NO_EFFECTS, path.name)
 
 
 def _by_crossbar(path: Path, bundle: Bundle) -> dict[str, U8]:

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rcompile.bundle.manifest import MANIFEST
 from rcompile.bundle.reader import Bundle
+from rcompile.canonical import file_sha256
 from rcompile.errors import Interrupted
 from rcompile.hardware.effects.table import Effects
+from rcompile.version import full_version
 from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
+from runtime.die.virtual import Die
 from runtime.ort.session import LayerReport
-from runtime.scoring.glue import find_task, load_examples
-from runtime.scoring.scorer import Progress, Score, Scorer
+from runtime.scoring.glue import Examples, find_task, load_examples
+from runtime.scoring.scorer import Progress, Score, Scorer, examples_sha256
 
 
 @dataclass(frozen=True)
 class DieScore:
-    """The score on one die; a measured one has a seed for what its effects draw. sa0, sa1, between: the shares of its
-    cells that are stuck at level 0, at the top level, and at one between.
+    """The score on one die; a measured one is named as its map, and has a seed for what its effects draw. asked: SA0
+    and SA1 rates of a virtual one, None of a measured one. sa0, sa1, between: the shares of its cells that are stuck at
+    level 0, at the top level, and at one between.
 
     collapsed: share of bitlines whose reads fold into the integer product, exactly.
     """
 
     name: str
     seed: int
+    asked: tuple[float, float] | None
     sa0: float
     sa1: float
     between: float
@@ -40,13 +48,19 @@ class Evaluation:
     """Scores in points (100 is perfect).
 
     source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime,
-    None if not asked for. unfinished: dies that an interruption left without a score, by name.
+    None if not asked for. unfinished: dies that an interruption left without a score, by name. Digests: of the bundle's
+    manifest, of the source model, of the sentences and labels. version: of rcompile, with its commit.
     """
 
     task: str
     metric: str
     examples: int
     data: str
+    data_sha256: str
+    bundle_sha256: str
+    source_sha256: str
+    version: str
+    seconds: float
     target: str
     combiner: Combiner
     source: float | None
@@ -81,6 +95,7 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called
     after each batch. Raises RcompileError; of an interruption among the dies InterruptedEvaluation.
     """
+    began = time.monotonic()
     chosen = find_task(task)
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     examples = load_examples(chosen, data, limit)
@@ -89,16 +104,16 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     quantized = scorer.int8(progress) if int8 else None
     clean = scorer.on(None, "clean", progress)
     scored: list[DieScore] = []
-    interrupted = False
-    try:
+    with suppress(KeyboardInterrupt):
         scored.extend(_die_scores(scorer, dies, progress))
-    except KeyboardInterrupt:
-        interrupted = True
     result = Evaluation(
         task=task,
         metric=chosen.metric,
         examples=len(examples.labels),
         data=examples.origin,
+        **_digests(opened, examples),
+        version=full_version(),
+        seconds=round(time.monotonic() - began, 3),
         target=opened.manifest.target.name,
         combiner=combiner or opened.manifest.combiner,
         source=_points(source),
@@ -108,7 +123,7 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
         metrics={"source": _metrics(source), "int8": _metrics(quantized), "clean": clean.metrics},
         unfinished=tuple(die.name for die in dies[len(scored) :]),
     )
-    if interrupted:
+    if result.unfinished:
         raise InterruptedEvaluation(result)
     return result
 
@@ -128,6 +143,7 @@ def die_score(die: AnyDie, found: Score, report: Sequence[LayerReport]) -> DieSc
     return DieScore(
         name=die.name,
         seed=die.seed,
+        asked=(die.sa0, die.sa1) if isinstance(die, Die) else None,
         sa0=sum(row.sa0 for row in report) / cells,
         sa1=sum(row.sa1 for row in report) / cells,
         between=sum(row.between for row in report) / cells,
@@ -136,6 +152,15 @@ def die_score(die: AnyDie, found: Score, report: Sequence[LayerReport]) -> DieSc
         score=found.points,
         metrics=found.metrics,
     )
+
+
+def _digests(bundle: Bundle, examples: Examples) -> dict[str, str]:
+    """Of what is scored, and on what."""
+    return {
+        "data_sha256": examples_sha256(examples),
+        "bundle_sha256": file_sha256(bundle.folder / MANIFEST),
+        "source_sha256": bundle.manifest.source.sha256,
+    }
 
 
 def _points(score: Score | None) -> float | None:

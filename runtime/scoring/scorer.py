@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from rcompile.bundle.reader import Bundle
+from rcompile.canonical import canonical_json
 from rcompile.errors import BadInputError
 from rcompile.onnx_in.text import TextEncoder, session_inputs
 from rcompile.vocabulary import Combiner
@@ -91,6 +93,13 @@ class Scorer:
             logits[rows] = np.nan_to_num(values[: len(rows)], nan=0.0, posinf=0.0, neginf=0.0)
             progress(what, done, len(self._batches))
         return Score(self.task.scores(self.examples.labels, logits), self.task.predicted(logits))
+
+
+def examples_sha256(examples: Examples) -> str:
+    """The digest of texts and labels: two evaluations of one digest are of the same sentences."""
+    texts = [list(text) if isinstance(text, tuple) else text for text in examples.texts]
+    about = canonical_json({"texts": texts, "labels": examples.labels.tolist()})
+    return hashlib.sha256(about.encode()).hexdigest()
 
 
 def _no_head(name: str, found: tuple[Any, ...], task: Task) -> BadInputError:

@@ -256,6 +256,24 @@ def test_a_chip_that_does_not_do_is_refused(
     assert [p.name for p in tmp_path.iterdir()] == ["map.npz"]
 
 
+def test_crossbars_that_are_mostly_stuck_are_not_used(chip: Path, tmp_path: Path) -> None:
+    """Six are needed: with five that have a half of their cells stuck the chip does not do, with six it does."""
+    faults = np.full((20, 128, 128), 2, np.uint8)
+    base = (chip / "m.onnx", "--target", "reram128x128", "--die-map", tmp_path / "map.npz", "-o", tmp_path / "b")
+    for usable, code in ((5, BAD_INPUT), (6, OK)):
+        faults[3 : 3 + usable, :64] = 0
+        np.savez(tmp_path / "map.npz", faults=faults)
+        done = run(*base)
+        assert done.exit_code == code, done.output
+        if code:
+            wanted = "has 20 crossbars, 5 of them with at most 50% of their cells stuck, the model needs 6 of target"
+            assert wanted in done.stderr
+            assert [p.name for p in tmp_path.iterdir()] == ["map.npz"]
+    bundle = Bundle.open(tmp_path / "b")
+    used = [bundle.layer(entry).tiles.placement.crossbar for entry in bundle.manifest.layers]
+    assert sorted(np.concatenate(used).tolist()) == [*range(3, 9)]
+
+
 def test_a_map_with_unknown_values_is_refused(chip: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "map.npz", faults=np.full((20, 128, 128), 7, np.uint8))
     refused = run(chip / "m.onnx", "--target", "reram128x128", "--die-map", tmp_path / "map.npz", "-o", tmp_path / "b")

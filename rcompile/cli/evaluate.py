@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=PATH,
     metavar="FILE",
-    help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
+    help="A measured die: .npz, .safetensors or HDF5, of a chip or an array a layer. Repeatable.",
 )
 @click.option(
     "--effect",

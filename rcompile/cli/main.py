@@ -133,7 +133,7 @@ def main() -> None:
     "--die-map",
     type=PATH,
     metavar="MAP",
-    help="Make the images for one chip, whose stuck cells are known: .npz or .safetensors (`rcompile die`).  [default: the same for every chip]",
+    help="Make the images for one chip, whose stuck cells are known: .npz (`rcompile die`), .safetensors or HDF5.  [default: the same for every chip]",
 )
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")

@@ -1,5 +1,5 @@
-"""Stuck cells, and the map of a chip that says which: `faults` u8 [crossbars, rows, cols] in an .npz or a safetensors
-file. docs/hardware.md, "Maps of chips", is the prose.
+"""Stuck cells, and the map of a chip that says which: `faults` u8 [crossbars, rows, cols] in an .npz, safetensors or
+HDF5 file. docs/hardware.md, "Maps of chips", is the prose.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcompile.canonical import file_sha256
-from rcompile.errors import BadInputError
+from rcompile.errors import BadInputError, UnsupportedError
 from rcompile.hardware.stored_arrays import StoredArray, stored_arrays
 from rcompile.hardware.target import Target
 
@@ -119,18 +119,25 @@ class ChipMap:
         try:
             for number, part in enumerate(self.array.parts(count, step)):
                 yield number * step, part
-        except Exception as error:  # safetensors, zipfile and numpy each raise their own
+        except Exception as error:  # safetensors, zipfile, h5py and numpy each raise their own
             raise BadInputError(f"cannot read fault map '{self.path}': {error}. Make or copy it again.") from None
 
 
+def unreadable(path: Path, error: Exception) -> BadInputError:
+    """What is said of a fault map that cannot be read."""
+    return BadInputError(f"cannot read fault map '{path}': {error}. Give a .npz, .safetensors or .hdf5 file.")
+
+
 def read_map(path: Path) -> dict[str, StoredArray]:
-    """The arrays of a fault map by name, their headers read alone. Raises BadInputError for a file that is neither .npz
-    nor safetensors, or holds no array.
+    """The arrays of a fault map by name, their headers read alone. Raises BadInputError for a file that is neither
+    .npz, safetensors nor HDF5, or holds no array, UnsupportedError for HDF5 without h5py.
     """
     try:
         arrays = {array.name: array for array in stored_arrays(path)}
-    except Exception as error:  # safetensors, zipfile and numpy each raise their own
-        raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
+    except UnsupportedError:
+        raise
+    except Exception as error:  # safetensors, zipfile, h5py and numpy each raise their own
+        raise unreadable(path, error) from None
     if not arrays:
         raise BadInputError(f"fault map '{path}' holds no array: give `{FAULTS}`, uint8 [crossbars, rows, cols].")
     return arrays

@@ -1,4 +1,4 @@
-"""Arrays in .npz and safetensors files: their headers at once, their numbers when they are asked for."""
+"""Arrays in .npz, safetensors and HDF5 files: their headers at once, their numbers when they are asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 
+from rcompile.errors import UnsupportedError
+
 U8 = npt.NDArray[np.uint8]
+# Endings of HDF5 files, and the largest chunk of one: a chunk is unpacked whole.
+HDF5 = (".h5", ".hdf5")
+MOST_CHUNK_BYTES = 1 << 26
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -37,8 +42,13 @@ class StoredArray(ABC):
 
 
 def stored_arrays(path: Path) -> Iterator[StoredArray]:
-    """The arrays of a file. Raises what safetensors, zipfile and NumPy raise."""
-    yield from _npz(path) if path.suffix == ".npz" else _safetensors(path)
+    """The arrays of a file, of which kind its ending says. Raises what safetensors, zipfile, h5py and NumPy raise, and
+    UnsupportedError for an HDF5 file where h5py is not installed.
+    """
+    if path.suffix in HDF5:
+        yield from _hdf5(path)
+    else:
+        yield from _npz(path) if path.suffix == ".npz" else _safetensors(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,3 +111,42 @@ def _safetensors(path: Path) -> Iterator[StoredArray]:
             held = stored.get_slice(name)
             dtype = np.dtype(np.uint8) if held.get_dtype() == "U8" else held.get_dtype()
             yield _Tensor(path, name, dtype, tuple(held.get_shape()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Dataset(StoredArray):
+    """Of an HDF5 file."""
+
+    def read(self) -> U8:
+        import h5py
+
+        with h5py.File(self.path) as stored:
+            return stored[self.name][()]
+
+    def parts(self, count: int, step: int) -> Iterator[U8]:
+        import h5py
+
+        with h5py.File(self.path) as stored:
+            held = stored[self.name]
+            yield from (held[first : min(first + step, count)] for first in range(0, count, step))
+
+
+def _hdf5(path: Path) -> Iterator[StoredArray]:
+    try:
+        import h5py
+    except ImportError:
+        raise UnsupportedError(f"'{path}' is an HDF5 file: pip install 'rcompile[hdf5]' to read it.") from None
+
+    found: list[StoredArray] = []
+
+    def add(name: str, held: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(held, h5py.Dataset):
+            if held.is_virtual or held.external:
+                raise ValueError(f"'{name}' is virtual or external, its numbers are elsewhere")
+            if held.chunks and prod(held.chunks) * held.dtype.itemsize > MOST_CHUNK_BYTES:
+                raise ValueError(f"'{name}' is stored in chunks of more than {MOST_CHUNK_BYTES >> 20} MiB")
+            found.append(_Dataset(path, name, held.dtype, held.shape or ()))
+
+    with h5py.File(path) as stored:
+        stored.visititems(add)  # follows no link to another file
+    yield from found

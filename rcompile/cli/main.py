@@ -100,6 +100,7 @@ def main() -> None:
     metavar="FILE",
     help="Static input scales from samples: text, a sentence a line, or .npz.  [default: dynamic scales]",
 )
+@click.option("--only", multiple=True, metavar="GLOB", help="Map the layers whose name matches alone. Repeatable.")
 @click.option(
     "--keep-on-host", multiple=True, metavar="GLOB", help="Leave layers whose name matches on the CPU. Repeatable."
 )

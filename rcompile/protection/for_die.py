@@ -64,7 +64,7 @@ def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choo
     if own > usable:
         sound = f", {usable} of them with at most {MOST_STUCK:.0%} of their cells stuck"
         raise BadInputError(
-            f"the chip of '{chip.path}' has {chip.crossbars} crossbars{sound if usable < chip.crossbars else ''}, the model needs {own} of target '{target.name}'. Give the map of a larger or better chip, prune the model (`rcompile train`, `rcompile prune`), or leave layers on the CPU (--keep-on-host)."
+            f"the chip of '{chip.path}' has {chip.crossbars} crossbars{sound if usable < chip.crossbars else ''}, the model needs {own} of target '{target.name}'. Give the map of a larger or better chip, prune the model (`rcompile train`, `rcompile prune`), or leave layers on the CPU (--keep-on-host, --only)."
         )
     bitlines = most_bitlines(layers, min(dense_crossbars, usable), target) if choose else len(encoding.digits)
     needed = sum(layer.crossbars(bitlines, target) for layer in layers)

@@ -3,6 +3,7 @@ stuck, in either form.
 """
 
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from small_models import changed_target, linear_model, save_arrays
 
 import runtime
 from rcompile import Bundle, compile_model, load_target
+from rcompile.bundle.check import check
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
 from rcompile.hardware.changes import with_effects
-from rcompile.hardware.faults import chip_map, read_map
+from rcompile.hardware.faults import chip_map, read_map, stuck_cells
 from rcompile.hardware.target import Target
 from runtime.die.write_map import write_chip_map
 
@@ -96,6 +98,7 @@ def test_a_chip_and_its_layers_are_one_die(ending: str, tmp_path: Path) -> None:
 
 
 GOOD = np.zeros((30, 16, 24), np.uint8)
+SIEMENS = np.full(GOOD.shape, 1e-4, np.float32)
 WRONG = {
     "no array": ({}, "holds no array"),
     "another crossbar": ({"faults": GOOD[:, :8]}, "`faults` is uint8 [30, 8, 24], target 'reram128x128' needs uint8"),
@@ -106,6 +109,16 @@ WRONG = {
     "a level above the top": ({"faults": GOOD + 20}, "holds 20"),
     "too few crossbars": ({"faults": GOOD[:2]}, "has crossbars 0 .. 1, a tile is on crossbar 11"),
     "something beside it": ({"faults": GOOD, "conductance": GOOD}, "holds conductance, faults; the map of a chip is"),
+    "conductances of another type": (
+        {"faults": GOOD, "siemens": GOOD},
+        "`siemens` is uint8 [30, 16, 24], it must be float32 [30",
+    ),
+    "conductances of fewer": (
+        {"faults": GOOD, "siemens": SIEMENS[:9]},
+        "`siemens` is float32 [9, 16, 24], it must be float32 [30",
+    ),
+    "no conductance": ({"faults": GOOD, "siemens": SIEMENS * np.nan}, "holds nan siemens at [0, 0, 0]"),
+    "conductances alone": ({"siemens": SIEMENS}, "no layer 'siemens'"),
     "Fortran order": ({"faults": np.asfortranarray(GOOD)}, "stored in Fortran order"),
 }
 
@@ -164,10 +177,50 @@ def test_what_is_no_map_is_not_written(more: tuple[object, ...], message: str, t
 
 def test_a_map_by_layer_is_no_chip(tmp_path: Path) -> None:
     np.savez(tmp_path / "map.npz", proj=GOOD)
-    with pytest.raises(BadInputError, match="holds proj; the map of a chip is one array `faults`"):
+    with pytest.raises(BadInputError, match="holds proj; the map of a chip is an array `faults`"):
         chip_map(tmp_path / "map.npz", SMALL)
     with pytest.raises(UsageError, match="exists"):
         write_chip_map(runtime.Die(), SMALL, 1, tmp_path / "map.npz")
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.sampled_from([0.0, 1e-6, 5e-5]), st.integers(0, 1000), st.sampled_from(ENDINGS))
+def test_stuck_cells_have_the_level_that_they_conduct_at(bits: int, hrs: float, seed: int, ending: str) -> None:
+    """And good ones are good, whatever they conduct."""
+    cell = {"bits": bits, "g_hrs_siemens": hrs, "g_lrs_siemens": 7.5e-4}
+    target = changed_target("reram128x128", crossbar={"rows": 16, "cols": 24, "active_rows": 16}, cell=cell)
+    rng = np.random.default_rng(seed)
+    faults = rng.choice([0, 1, 2, 16, 16 + target.top_level], (5, 16, 24)).astype(np.uint8)
+    level = rng.uniform(-0.5, target.top_level + 0.5, faults.shape)
+    level[rng.random(level.shape) < 0.3] *= 40
+    away = np.abs(level % 1 - 0.5) > 1e-3  # from a tie, which float32 may break
+    siemens = (hrs + level / target.top_level * (7.5e-4 - hrs)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_arrays(Path(folder) / f"map.{ending}", {"faults": faults, "siemens": siemens})
+        chip = chip_map(path, target)
+        found = chip.faults(np.array([4, 1, 0], np.int32))
+        np.testing.assert_array_equal(chip.stuck_cells(), np.count_nonzero(faults, axis=(1, 2)))
+    wanted = np.where(faults == 0, 99, np.rint(level).clip(0, target.top_level))[[4, 1, 0]]
+    held = stuck_cells(found, target.top_level, 99)
+    np.testing.assert_array_equal(held[away[[4, 1, 0]]], wanted[away[[4, 1, 0]]])
+
+
+def test_what_stuck_cells_conduct_is_compiled_and_evaluated(tmp_path: Path) -> None:
+    """A cell that a test called stuck at LRS, and that conducts as level 1 does, holds level 1."""
+    faults = np.where(np.random.default_rng(0).random((4, 16, 24)) < 0.3, 2, 0).astype(np.uint8)
+    siemens = np.full(faults.shape, SMALL.conductance_siemens(1) * 1.1, np.float32)
+    np.savez(tmp_path / "as-measured.npz", faults=faults, siemens=siemens)
+    np.savez(tmp_path / "as-said.npz", faults=np.where(faults == 2, 17, 0).astype(np.uint8))
+    model, held = linear_model(tmp_path / "m.onnx", 12, 6), []
+    for name in ("as-measured", "as-said"):
+        compile_model(model, SMALL, tmp_path / name, die_map=tmp_path / f"{name}.npz")
+        opened = Bundle.open(tmp_path / name)
+        die = runtime.read_die(tmp_path / f"{name}.npz", opened)
+        assert not [problem for _, found in check(opened, tmp_path / f"{name}.npz") for problem in found]
+        (entry,) = opened.manifest.layers
+        held.append((opened.layer(entry).tiles.levels, layer_on(opened, die).levels))
+    for measured, said in zip(*held, strict=True):
+        np.testing.assert_array_equal(measured, said)
 
 
 def test_an_hdf5_map_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,7 +232,10 @@ def check(bundle: Path, die_map: Path | None, as_json: bool) -> None:
 @click.argument("b", type=DIRECTORY)
 @JSON
 def diff(a: Path, b: Path, as_json: bool) -> None:
-    """Compare bundles A and B: the cells that change. Exit code 1 if any does."""
+    """Compare bundles A and B: the cells that change. Exit code 1 if any does.
+
+    Cells are compared crossbar by crossbar, whatever lies on them: also bundles for two maps of one chip.
+    """
     from rcompile.bundle.diff import diff as compare
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show

@@ -9,12 +9,13 @@ from rcompile.vocabulary import Combiner, Scheme
 
 
 class CompileOptions(BaseModel):
-    """keep_on_host: globs of layer names to leave on the CPU. protect: how to guard against stuck cells; the four after
-    it are for that.
+    """only, keep_on_host: which layers are mapped, by globs of their names; one that matches both stays on the CPU.
+    protect: how to guard against stuck cells; the four after it are for that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    only: tuple[str, ...] = Field(default=(), description="globs of the names of layers that are mapped; none: all")
     keep_on_host: tuple[str, ...] = Field(default=(), description="globs of the names of layers that stay on the CPU")
     keep_source: bool = Field(default=True, description="put the source model into the bundle, to compare with")
     pack_cells: bool = Field(default=False, description="several cells in a byte of the tile files")

@@ -76,7 +76,7 @@ def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
     bundle = Path(out) if out is not None else Path(f"{job.source.stem}.bundle")
     with claimed(bundle, force), guarded(job.source):
         graph = read_model(job.source)
-        found = _find(graph, options.keep_on_host)
+        found = _find(graph, options)
         protected = _protect(found.linears, job, progress)
         die = _known_die(found.linears, job, progress)
         scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
@@ -108,7 +108,7 @@ def _rehearse(job: Job, stop_after: Stage, progress: Progress) -> Compiled:
     graph = read_model(job.source)
     if stop_after == "read":
         return Compiled(job.target, stop_after, (), ())
-    found = _find(graph, job.options.keep_on_host)
+    found = _find(graph, job.options)
     protect_too = depth >= STAGES.index("protect")
     protected = _protect(found.linears, job, progress) if protect_too else UNPROTECTED
     die = _known_die(found.linears, job, progress) if protect_too else None
@@ -139,19 +139,25 @@ def _job(
     return Job(Path(model), hardware, options, input_scale_mode(hardware, found), samples_digest(found), chip)
 
 
-def _find(graph: ir.Model, keep_on_host: Sequence[str]) -> Found:
-    """The linears, less those whose name matches a glob. Raises UsageError for a glob that matches none."""
-    seen: list[str] = []
+def _find(graph: ir.Model, options: CompileOptions) -> Found:
+    """The linears that are asked for. Raises UsageError for a glob that matches none."""
 
-    def stays(name: str) -> bool:
-        seen.append(name)
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in keep_on_host)
+    def stay(names: Sequence[str]) -> set[str]:
+        kept = _matching("--keep-on-host", options.keep_on_host, names)
+        return kept | (set(names) - _matching("--only", options.only, names) if options.only else set())
 
-    found = find_linears(graph, stays)
-    for pattern in keep_on_host:
-        if not fnmatch.filter(seen, pattern):
-            raise UsageError(f"--keep-on-host '{pattern}' matches no layer. Layers: {', '.join(seen)}.")
-    return found
+    return find_linears(graph, stay)
+
+
+def _matching(option: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The names that match any of an option's globs. Raises UsageError for a glob that matches none."""
+    matched: set[str] = set()
+    for pattern in patterns:
+        found = {name for name in names if fnmatch.fnmatchcase(name, pattern)}
+        if not found:
+            raise UsageError(f"{option} '{pattern}' matches no layer. Layers: {', '.join(names)}.")
+        matched |= found
+    return matched
 
 
 def _protect(linears: Sequence[Linear], job: Job, progress: Progress) -> Protection:

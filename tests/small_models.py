@@ -124,6 +124,23 @@ def write_sentences(folder: Path, count: int = 30, seed: int = 0) -> Path:
     return folder
 
 
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """Arrays as the file that the ending asks for: .npz, .safetensors or HDF5."""
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    elif path.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        save_file(arrays, path)
+    else:
+        import h5py
+
+        with h5py.File(path, "w") as stored:
+            for name, array in arrays.items():
+                stored[name] = array
+    return path
+
+
 def gaussian(inputs: int, outputs: int, seed: int) -> QuantizedLinear:
     """A linear of normal codes, its outputs on various scales."""
     rng = np.random.default_rng(seed)

@@ -1,5 +1,6 @@
 """The command line: compile, targets, help; what they print, and their exit codes."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -59,6 +60,35 @@ def test_layers_can_stay_on_the_host(classifier_onnx: Path, tmp_path: Path) -> N
     wrong = compile_to(tmp_path / "other", classifier_onnx, "--keep-on-host", "tail*")
     assert (wrong.exit_code, "matches no layer. Layers: up, down, head" in wrong.output) == (USAGE, True)
     assert compile_to(tmp_path / "other", classifier_onnx, "--keep-on-host", "*").exit_code == UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("options", "mapped"),
+    [
+        (("--only", "up"), ["up"]),
+        (("--only", "head", "--only", "u?"), ["up", "head"]),
+        (("--only", "*", "--keep-on-host", "d*"), ["up", "head"]),
+        (("--only", "[ud]*", "--keep-on-host", "up"), ["down"]),
+    ],
+)
+def test_a_part_of_a_model_is_mapped(
+    options: tuple[str, ...], mapped: list[str], classifier_onnx: Path, tmp_path: Path
+) -> None:
+    report = json.loads(compile_to(tmp_path / "out", classifier_onnx, "--json", *options).stdout)
+    assert [layer["name"] for layer in report["layers"]] == mapped
+    assert len(report["unmapped"]) == 3 - len(mapped)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["options"]["only"] == [glob for option, glob in itertools.pairwise(options) if option == "--only"]
+    assert [row["layer"] for row in manifest["ledger"]] == mapped
+    assert run("check", tmp_path / "out").exit_code == OK
+
+
+def test_only_what_is_left_alone_is_refused(classifier_onnx: Path, tmp_path: Path) -> None:
+    wrong = compile_to(tmp_path / "out", classifier_onnx, "--only", "tail*")
+    assert (wrong.exit_code, "--only 'tail*' matches no layer. Layers: up, down, head" in wrong.output) == (USAGE, True)
+    none = compile_to(tmp_path / "out", classifier_onnx, "--only", "up", "--keep-on-host", "u*")
+    assert (none.exit_code, "no linear layer to map" in none.output) == (UNSUPPORTED, True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_static_scales_from_sentences_and_arrays(classifier_onnx: Path, tmp_path: Path) -> None:

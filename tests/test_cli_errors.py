@@ -68,6 +68,7 @@ def test_what_was_meant(arguments: str, code: int, message: str, here: Path) -> 
         "{model} --target reram128x128 --protect nope",
         "{model} --target reram128x128 --stop-after nope",
         "{model} --target reram128x128 --keep-on-host nope",
+        "{model} --target reram128x128 --only up --only nope",
         "evaluate {bundle} --task nope",
         "evaluate {bundle} --task sst2 --combiner nope",
         "evaluate {bundle} --task sst2 --effect nope",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from rcompile.bundle.reader import Bundle
+from rcompile.bundle.reader import Bundle, Layer
+from rcompile.layout.normal_form import U8
 
 
 @dataclass(frozen=True)
 class TileDifference:
-    """Cells of one tile that a re-programming from bundle A to bundle B would change."""
+    """Cells of one crossbar that a re-programming from bundle A to bundle B would change. layer, tile: what B has
+    there.
+    """
 
+    crossbar: int
     layer: str
     tile: int
     cells: int
@@ -22,38 +27,70 @@ class TileDifference:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between two bundles: layers that only one has or whose tiles differ in number or maps, and tiles
-    whose cells change.
+    """What differs between two bundles: layers that only one has or whose tiles differ in number, size or maps;
+    crossbars that only one uses; and, of those of both, the tiles of B whose cells change.
     """
 
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
     reshaped: tuple[str, ...]
     remapped: tuple[str, ...]
+    crossbars_only_in_a: tuple[int, ...]
+    crossbars_only_in_b: tuple[int, ...]
     tiles: tuple[TileDifference, ...]
 
     @property
     def same(self) -> bool:
         """True if programming A or B gives the same cells, read in the same way."""
-        return not (self.only_in_a or self.only_in_b or self.reshaped or self.remapped or self.tiles)
+        return not any(vars(self).values())
 
 
 def diff(a: Bundle, b: Bundle) -> Difference:
-    """Compare two bundles cell by cell."""
-    in_a, in_b = ({e.name: e for e in bundle.manifest.layers} for bundle in (a, b))
+    """Compare two bundles by the cells of crossbars, whatever is on them, and by how layers are read. A is in memory, a
+    byte a cell, and a layer of B at a time. Raises BadInputError for a damaged one.
+    """
+    old = {layer.entry.name: layer for layer in _layers(a)}
+    cells = {crossbar: levels for layer in old.values() for crossbar, levels in _crossbars(layer)}
+    names, used = [], set()
     reshaped, remapped, tiles = [], [], []
-    for name in (n for n in in_a if n in in_b):
-        for bundle, entry in ((a, in_a[name]), (b, in_b[name])):
-            bundle.verify([entry.file])
-        old, new = a.layer(in_a[name]).tiles, b.layer(in_b[name]).tiles
-        if old.levels.shape != new.levels.shape:
+    for layer in _layers(b):
+        name = layer.entry.name
+        names.append(name)
+        if name in old and old[name].tiles.levels.shape != layer.tiles.levels.shape:
             reshaped.append(name)
-            continue
-        if any(not np.array_equal(x, new.tensors()[k]) for k, x in old.tensors().items() if k != "levels"):
+        elif name in old and not _read_alike(old[name], layer):
             remapped.append(name)
-        change = new.levels.astype(np.int16) - old.levels
-        for t in np.flatnonzero(change.any(axis=(1, 2))):
-            up, down = int(change[t].clip(0).sum()), int((-change[t]).clip(0).sum())
-            tiles.append(TileDifference(name, int(t), int(np.count_nonzero(change[t])), up, down))
-    only_a, only_b = (tuple(n for n in x if n not in y) for x, y in ((in_a, in_b), (in_b, in_a)))
-    return Difference(only_a, only_b, tuple(reshaped), tuple(remapped), tuple(tiles))
+        for tile, (crossbar, levels) in enumerate(_crossbars(layer)):
+            used.add(crossbar)
+            before = cells.get(crossbar, levels)
+            if before.shape == levels.shape and (before != levels).any():
+                change = levels.astype(np.int16) - before
+                up, down = int(change.clip(0).sum()), int((-change).clip(0).sum())
+                tiles.append(TileDifference(crossbar, name, tile, int(np.count_nonzero(change)), up, down))
+    return Difference(
+        tuple(name for name in old if name not in names),
+        tuple(name for name in names if name not in old),
+        tuple(reshaped),
+        tuple(remapped),
+        tuple(sorted(cells.keys() - used)),
+        tuple(sorted(used - cells.keys())),
+        tuple(tiles),
+    )
+
+
+def _layers(bundle: Bundle) -> Iterator[Layer]:
+    for entry in bundle.manifest.layers:
+        bundle.verify([entry.file])
+        yield bundle.layer(entry)
+
+
+def _crossbars(layer: Layer) -> Iterator[tuple[int, U8]]:
+    """The crossbar of each tile, and its levels."""
+    return zip(layer.tiles.placement.crossbar.tolist(), layer.tiles.levels, strict=True)
+
+
+def _read_alike(a: Layer, b: Layer) -> bool:
+    """Whether two layers of as many tiles differ in levels alone."""
+    old, new = a.tiles.tensors(), b.tiles.tensors()
+    same = all(np.array_equal(array, new[name]) for name, array in old.items() if name != "levels")
+    return same and a.entry.encoding == b.entry.encoding

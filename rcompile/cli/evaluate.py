@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     multiple=True,
     type=PATH,
     metavar="FILE",
-    help="A measured die: .safetensors or .npz, one array a layer. Repeatable.",
+    help="A measured die: .npz, .safetensors or HDF5, of a chip or an array a layer. Repeatable.",
 )
 @effect_option(
     "Turn an effect of the dies on, or change it: drift, drift.time_second=1e6, ...; none: off. `rcompile targets effects` lists them."

@@ -101,6 +101,7 @@ def main() -> None:
     metavar="FILE",
     help="Static input scales from samples: text, a sentence a line, or .npz.  [default: dynamic scales]",
 )
+@click.option("--only", multiple=True, metavar="GLOB", help="Map the layers whose name matches alone. Repeatable.")
 @click.option(
     "--keep-on-host", multiple=True, metavar="GLOB", help="Leave layers whose name matches on the CPU. Repeatable."
 )
@@ -134,7 +135,7 @@ def main() -> None:
     "--die-map",
     type=PATH,
     metavar="MAP",
-    help="Make the images for one chip, whose stuck cells are known: .npz or .safetensors (`rcompile die`).  [default: the same for every chip]",
+    help="Make the images for one chip, whose stuck cells are known: .npz (`rcompile die`), .safetensors or HDF5.  [default: the same for every chip]",
 )
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
@@ -232,7 +233,10 @@ def check(bundle: Path, die_map: Path | None, as_json: bool) -> None:
 @click.argument("b", type=DIRECTORY)
 @JSON
 def diff(a: Path, b: Path, as_json: bool) -> None:
-    """Compare bundles A and B: the cells that change. Exit code 1 if any does."""
+    """Compare bundles A and B: the cells that change. Exit code 1 if any does.
+
+    Cells are compared crossbar by crossbar, whatever lies on them: also bundles for two maps of one chip.
+    """
     from rcompile.bundle.diff import diff as compare
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show

@@ -275,12 +275,17 @@ def print_difference(found: Difference, console: Console) -> None:
     ):
         for name in names:
             console.print(f"{name}: {what}", highlight=False)
+    for bundle, only in (("A", found.crossbars_only_in_a), ("B", found.crossbars_only_in_b)):
+        if only:
+            console.print(f"{count(len(only))} crossbars are used only in {bundle}", highlight=False)
     if found.tiles:
-        rows = table("layer", "tile", "cells", "levels up", "levels down", right=frozenset({1, 2, 3, 4}))
+        columns = ("crossbar", "layer", "tile", "cells", "levels up", "levels down")
+        rows = table(*columns, right=frozenset({0, 2, 3, 4, 5}))
         for tile in found.tiles:
-            rows.add_row(tile.layer, str(tile.tile), count(tile.cells), count(tile.levels_up), count(tile.levels_down))
+            numbers = (count(n) for n in (tile.cells, tile.levels_up, tile.levels_down))
+            rows.add_row(str(tile.crossbar), tile.layer, str(tile.tile), *numbers)
         console.print(rows)
     cells = sum(t.cells for t in found.tiles)
     console.print(
-        "the same cells" if found.same else f"{cells:,} cells change, in {len(found.tiles)} tiles", highlight=False
+        "the same cells" if found.same else f"{cells:,} cells change, on {len(found.tiles)} crossbars", highlight=False
     )

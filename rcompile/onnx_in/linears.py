@@ -8,7 +8,7 @@ reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,8 +101,8 @@ class Found:
     unmapped: tuple[Unmapped, ...]
 
 
-def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda name: False) -> Found:
-    """Every linear of the main graph. `keep_on_host(layer name)` leaves a layer on the CPU.
+def find_linears(model: ir.Model, stay: Callable[[Sequence[str]], Collection[str]] = lambda names: ()) -> Found:
+    """Every linear of the main graph. stay(the names of all layers): those that are left on the CPU.
 
     Raises UnsupportedError if there is none.
     """
@@ -125,10 +125,11 @@ def find_linears(model: ir.Model, keep_on_host: Callable[[str], bool] = lambda n
                 tied.append(use)
     linears: list[Linear] = []
     taken: set[str] = set()
-    for group in groups:
+    names = [unique(layer_name(group[0][0].node, group[0][0].name, group[0][1].name), taken) for group in groups]
+    staying = stay(names)
+    for name, group in zip(names, groups, strict=True):
         uses, weight = tuple(u for u, _ in group), group[0][1]
-        name = unique(layer_name(uses[0].node, uses[0].name, weight.name), taken)
-        if keep_on_host(name):
+        if name in staying:
             unmapped.extend(Unmapped(u.name, u.node.op_type, "kept on the host as asked") for u in uses)
         else:
             linears.append(Linear(name, weight.shape[0], weight.shape[1], weight, uses))

@@ -26,6 +26,9 @@ from rcompile.protection.reachable import Reachable
 
 # Crossbars whose cells digits are tried on.
 TRIED_CROSSBARS = 64
+# A crossbar of which more is stuck is not used. Memory whose stuck cells are known when it is written stores at most
+# the share of its cells that is free (Kuznetsov and Tsybakov 1974): such a crossbar, less than half of a sound one.
+MOST_STUCK = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +55,19 @@ class KnownDie:
 def known_die(layers: Sequence[Lines], dense_crossbars: int, chip: ChipMap, choose: bool) -> KnownDie:
     """The crossbars of a chip that a model takes, those with the fewest stuck cells, and its digits there: the target's
     own, or, to choose, the best ones within the crossbars of the dense model. Raises BadInputError for a chip that has
-    too few.
+    too few that can be used.
     """
     target, encoding = chip.target, chip.target.encoding
     own = sum(layer.crossbars(len(encoding.digits), target) for layer in layers)
-    if own > chip.crossbars:
-        raise BadInputError(
-            f"the chip of '{chip.path}' has {chip.crossbars} crossbars, the model needs {own} of target '{target.name}'. Give the map of a larger chip, prune the model (`rcompile train`, `rcompile prune`), or leave layers on the CPU (--keep-on-host)."
-        )
-    bitlines = most_bitlines(layers, min(dense_crossbars, chip.crossbars), target) if choose else len(encoding.digits)
-    needed = sum(layer.crossbars(bitlines, target) for layer in layers)
     stuck = chip.stuck_cells()
+    usable = int(np.count_nonzero(stuck <= MOST_STUCK * target.crossbar.rows * target.crossbar.cols))
+    if own > usable:
+        sound = f", {usable} of them with at most {MOST_STUCK:.0%} of their cells stuck"
+        raise BadInputError(
+            f"the chip of '{chip.path}' has {chip.crossbars} crossbars{sound if usable < chip.crossbars else ''}, the model needs {own} of target '{target.name}'. Give the map of a larger or better chip, prune the model (`rcompile train`, `rcompile prune`), or leave layers on the CPU (--keep-on-host, --only)."
+        )
+    bitlines = most_bitlines(layers, min(dense_crossbars, usable), target) if choose else len(encoding.digits)
+    needed = sum(layer.crossbars(bitlines, target) for layer in layers)
     if choose:
         some = cleanest_crossbars(stuck, needed)[:: max(1, needed // TRIED_CROSSBARS)]
         encoding = choose_digits(layers, bitlines, chip.faults(some), target)

@@ -12,7 +12,7 @@ import numpy as np
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError, UsageError
 from rcompile.hardware.effects.table import Effects
-from rcompile.hardware.faults import FAULTS, Fault, check_faults, chip_map, read_map
+from rcompile.hardware.faults import FAULTS, Fault, check_faults, chip_map, read_map, unreadable
 from rcompile.hardware.physics import Physics
 from rcompile.hardware.stored_arrays import StoredArray
 from rcompile.hardware.target import Target
@@ -60,11 +60,12 @@ class MeasuredDie:
 
 
 def read_die(path: str | Path, bundle: Bundle, effects: Effects | None = None, seed: int = 0) -> MeasuredDie:
-    """A die from a safetensors or .npz file: the map of a chip, `faults` u8 [crossbars, rows, cols], in which each tile
-    is looked up by its crossbar; or one u8 array [T, rows, cols] a layer, named as the layer. Values are of `Fault`: 0
-    good, 1 SA0, 2 SA1, 16 + L stuck at level L. effects, seed: of the die.
+    """A die from an .npz, safetensors or HDF5 file: the map of a chip, `faults` u8 [crossbars, rows, cols], in which
+    each tile is looked up by its crossbar; or one u8 array [T, rows, cols] a layer, named as the layer. Values are of
+    `Fault`: 0 good, 1 SA0, 2 SA1, 16 + L stuck at level L. effects, seed: of the die.
 
-    Raises BadInputError for an unknown layer, a wrong shape, another value, or a chip with too few crossbars.
+    Raises BadInputError for an unknown layer, a wrong shape, another value, or a chip with too few crossbars;
+    UnsupportedError for HDF5 without h5py.
     """
     path = Path(path)
     arrays = read_map(path)
@@ -93,8 +94,8 @@ def _by_layer(path: Path, arrays: Mapping[str, StoredArray], bundle: Bundle) -> 
             )
         try:
             maps[name] = array.read()
-        except Exception as error:  # safetensors, zipfile and numpy each raise their own
-            raise BadInputError(f"cannot read fault map '{path}': {error}. Give a .safetensors or .npz file.") from None
+        except Exception as error:  # safetensors, zipfile, h5py and numpy each raise their own
+            raise unreadable(path, error) from None
         check_faults(f"fault map '{path}': layer '{name}'", maps[name], bundle.manifest.target.top_level)
     return maps
 

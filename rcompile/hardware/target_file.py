@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rcompile.errors import BadInputError, UsageError, no_such
 from rcompile.hardware.changes import SEE, check
 from rcompile.hardware.shipped import target_names, targets_folder
 from rcompile.hardware.target import Target
+from rcompile.toml_file import line_of
 
 
 def load_target(name_or_path: str | Path, changes: Sequence[str] = ()) -> Target:
@@ -50,7 +50,7 @@ def parse_target(source: str, where: str, changes: Sequence[str] = ()) -> Target
     for problem in dict.fromkeys(checked.problems):
         asked = problem.key in changes or any(_is_of(problem.key, key, data) for key in checked.changed)
         from_file = from_file or not asked
-        place = "as changed" if asked else f"{where}:{_line_of(source, problem.key)}"
+        place = "as changed" if asked else f"{where}:{line_of(source, problem.key)}"
         lines.append(f"  {place}: {problem.key}: {problem.message}")
     count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
     kind = BadInputError if from_file else UsageError
@@ -62,18 +62,3 @@ def _is_of(key: str, changed: str, data: Mapping[str, Any]) -> bool:
     that the file lacks.
     """
     return f"{key}.".startswith(f"{changed}.") or (changed.startswith(f"{key}.") and key.split(".")[0] not in data)
-
-
-def _line_of(source: str, key: str) -> int:
-    """Line of a dotted key, of its section where the key is missing, else 1."""
-    current, section_line = "", 1
-    for number, line in enumerate(source.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            current = header[1].strip().strip('"')
-            if f"{key}.".startswith(f"{current}."):
-                section_line = number
-        elif (assigned := re.match(r"\s*([\w.\"-]+)\s*=", line)) and key == (
-            f"{current}." if current else ""
-        ) + assigned[1].strip('"'):
-            return number
-    return section_line

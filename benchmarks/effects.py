@@ -26,9 +26,9 @@ from rcompile import compile_model
 from rcompile.bundle.reader import Bundle
 from rcompile.hardware.changes import with_changes
 from rcompile.hardware.target_file import load_target
-from rcompile.onnx_in.text import Feeds, TextEncoder, session_inputs
+from rcompile.onnx_in.text import Batch, TextEncoder, session_inputs
 from runtime import CrossbarSession, load
-from runtime.scoring.glue import TASKS, load_examples
+from runtime.scoring.glue import TASKS
 from runtime.scoring.scorer import BATCH, source_session
 
 MODEL = Path("docs/demo/sst2-minilm.onnx")
@@ -42,14 +42,14 @@ class Question:
     """What every die is asked."""
 
     labels: npt.NDArray[np.generic]
-    batches: list[tuple[list[int], Feeds]]
+    batches: list[Batch]
 
     def answered(self, session: ort.InferenceSession) -> npt.NDArray[np.bool_]:
         """Which sentences the session answers rightly, bool [sentences]; logits that are not finite say class 0, as in
         `rcompile evaluate`.
         """
         right = np.zeros(len(self.labels), np.bool_)
-        for rows, feeds in self.batches:
+        for rows, feeds, _ in self.batches:
             (logits,) = session.run(["logits"], feeds)
             logits = np.nan_to_num(logits, nan=0.0, posinf=0.0, neginf=0.0)
             right[rows] = logits.argmax(axis=1) == self.labels[rows]
@@ -66,19 +66,20 @@ class Study:
     def __init__(self, model: Path, data: Path, limit: int, lines: Path, build: Path) -> None:
         self.model, self.build = model, build
         self._compile(())
-        examples = load_examples(TASK, data, limit)
+        examples = TASK.load(data, limit)
         tokenizer = self.bundle.manifest.source.tokenizer
         assert tokenizer is not None
         encoder = TextEncoder(self.bundle.path(tokenizer), session_inputs(self.session))
         order = np.argsort(encoder.lengths(examples.texts), kind="stable").tolist()
-        self.question = Question(examples.labels, list(encoder.batches(examples.texts, order, BATCH)))
-        asked = json.dumps([examples.texts, examples.labels.tolist()]).encode()
+        labels = np.asarray(examples.labels)
+        self.question = Question(labels, list(encoder.batches(examples.texts, order, BATCH)))
+        asked = json.dumps([examples.texts, labels.tolist()]).encode()
         about = {
             "model_sha256": self.bundle.manifest.source.sha256,
             "target": TARGET,
-            "sentences": len(examples.labels),
+            "sentences": len(labels),
             "sentences_sha256": hashlib.sha256(asked).hexdigest(),
-            "majority": int(np.unique(examples.labels, return_counts=True)[1].max()),
+            "majority": int(np.unique(labels, return_counts=True)[1].max()),
         }
         self.lines = lines
         if not lines.exists():

@@ -12,8 +12,9 @@ from rcompile.hardware.effects.table import Effects
 from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
 from runtime.ort.session import LayerReport
-from runtime.scoring.glue import find_task, load_examples
 from runtime.scoring.scorer import Progress, Score, Scorer
+from runtime.scoring.task import Task
+from runtime.scoring.task_file import find_task
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class DieScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores in points (100 is perfect).
+    """Scores in points (100 is perfect). metrics: as the task names them; points too, unless a name says another unit.
 
     source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime,
     None if not asked for. unfinished: dies that an interruption left without a score, by name.
@@ -68,7 +69,7 @@ class InterruptedEvaluation(Interrupted):
 
 def evaluate(  # noqa: PLR0913  # a user's call names them
     bundle: str | Path | Bundle,
-    task: str,
+    task: str | Task,
     *,
     data: str | Path | None = None,
     dies: Sequence[AnyDie] = (),
@@ -78,12 +79,13 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     threads: int = 0,
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
-    """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called
-    after each batch. Raises RcompileError; of an interruption among the dies InterruptedEvaluation.
+    """Score a bundle on a task: its name, the path of its TOML file, `module:object`, or itself. data: where its
+    examples are, if not where the task says. combiner: of replicas, None: as compiled. progress(what, done, total) is
+    called after each batch. Raises RcompileError; of an interruption among the dies InterruptedEvaluation.
     """
-    chosen = find_task(task)
+    chosen = find_task(task) if isinstance(task, str) else task
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    examples = load_examples(chosen, data, limit)
+    examples = chosen.load(data, limit)
     scorer = Scorer(opened, chosen, examples, threads=threads, combiner=combiner)
     source = scorer.source(progress) if int8 or opened.manifest.source.model is not None else None
     quantized = scorer.int8(progress) if int8 else None
@@ -95,9 +97,9 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     except KeyboardInterrupt:
         interrupted = True
     result = Evaluation(
-        task=task,
+        task=chosen.name,
         metric=chosen.metric,
-        examples=len(examples.labels),
+        examples=examples.count,
         data=examples.origin,
         target=opened.manifest.target.name,
         combiner=combiner or opened.manifest.combiner,

@@ -1,23 +1,23 @@
-"""Scorer: a bundle in a session and the sentences of a task, made ready once; a die is then a change of the session."""
+"""Scorer: a bundle in a session and the texts of a task, made ready once; a die is then a change of the session."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from rcompile.bundle.reader import Bundle
 from rcompile.errors import BadInputError
+from rcompile.onnx_in.names import labels_in, same_in_another_order
 from rcompile.onnx_in.text import TextEncoder, session_inputs
 from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
 from runtime.ort.baseline import int8_session
 from runtime.ort.session import CrossbarSession, load, quiet_options
-from runtime.scoring.glue import Examples, Predictions, Task
+from runtime.scoring.task import Answers, Examples, Task, finite, no_head
 
 BATCH = 32
 Progress = Callable[[str, int, int], None]
@@ -25,22 +25,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What a session is worth. metrics: every metric in points (100 is perfect). answers: what it said of each example,
-    its class, or its value in a regression: [examples].
+    """What a session is worth. points: the score (100 is perfect). answers: what it said of each text, as its task has
+    it: a class, a value, a vector, ...: [texts, ...].
     """
 
+    points: float
     metrics: dict[str, float]
-    answers: Predictions
-
-    @property
-    def points(self) -> float:
-        """The score: the mean of the metrics."""
-        return sum(self.metrics.values()) / len(self.metrics)
+    answers: Answers
 
 
 class Scorer:
     """Scores of one bundle on one task. threads, combiner: as `load` takes them. Raises RcompileError for a bundle that
-    is damaged, has no tokenizer, or takes no text.
+    is damaged, has no tokenizer, takes no text, or has the task's labels in another order.
     """
 
     def __init__(
@@ -52,10 +48,15 @@ class Scorer:
             raise BadInputError(
                 f"bundle '{bundle.folder}' has no tokenizer: put tokenizer.json beside the ONNX file and compile again."
             )
-        encoder = TextEncoder(bundle.path(bundle.manifest.source.tokenizer), session_inputs(self.session))
+        _check_labels(self.session, task, examples)
+        tokenizer = bundle.path(bundle.manifest.source.tokenizer)
+        encoder = TextEncoder(tokenizer, session_inputs(self.session), examples.max_tokens)
         # Examples of like length together.
         order = np.argsort(encoder.lengths(examples.texts), kind="stable").tolist()
         self._batches = list(encoder.batches(examples.texts, order, BATCH))
+        if examples.labels is None:
+            says = self._answers(source_session(bundle, threads), "fp32", lambda what, done, total: None)
+            self.examples = replace(examples, labels=says)
 
     def on(self, die: AnyDie | None, what: str, progress: Progress) -> Score:
         """On a die, or without faults. progress(what, done, total) is called after each batch."""
@@ -75,28 +76,49 @@ class Scorer:
 
     def of(self, session: ort.InferenceSession, what: str, progress: Progress) -> Score:
         """Of any session with these inputs. Raises BadInputError for one that has no head for the task."""
-        outputs = [o.name for o in session.get_outputs()]
-        name = "logits" if "logits" in outputs else outputs[0]
-        logits = np.zeros((len(self.examples.labels), self.task.labels))
-        for done, (rows, feeds) in enumerate(self._batches, 1):
+        answers = self._answers(session, what, progress)
+        metrics = self.task.scores(self.examples, answers)
+        mean = sum(metrics.values()) / len(metrics)
+        return Score(metrics.get(self.task.metric, mean), metrics, answers)
+
+    def _answers(self, session: ort.InferenceSession, what: str, progress: Progress) -> Answers:
+        names = _outputs(session, self.task)
+        answers: Answers = np.empty(0)
+        for done, (rows, feeds, encodings) in enumerate(self._batches, 1):
             try:
-                (values,) = session.run([name], feeds)
+                values = session.run(names, feeds)
             except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
                 raise BadInputError(
-                    f"the model refuses what its tokenizer makes of the texts: {error}. Is it the tokenizer.json of this model?"
+                    f"the model refuses what its tokenizer makes of the texts: {error}. Is it the tokenizer.json of this model, and does it take {self.examples.max_tokens} tokens?"
                 ) from None
-            if values.ndim != 2 or values.shape[1] != self.task.labels:
-                raise _no_head(name, values.shape, self.task)
-            # A flipped bit can make a number of any size, or none at all; what is not finite says nothing.
-            logits[rows] = np.nan_to_num(values[: len(rows)], nan=0.0, posinf=0.0, neginf=0.0)
+            outputs = {name: finite(value[: len(rows)]) for name, value in zip(names, values, strict=True)}
+            said = self.task.answers(encodings, outputs)
+            if done == 1:
+                answers = np.zeros((len(self.examples.texts), *said.shape[1:]), said.dtype)
+            answers[rows] = said
             progress(what, done, len(self._batches))
-        return Score(self.task.scores(self.examples.labels, logits), self.task.predicted(logits))
+        return answers
 
 
-def _no_head(name: str, found: tuple[Any, ...], task: Task) -> BadInputError:
-    return BadInputError(
-        f"output '{name}' has shape [batch, {', '.join(map(str, found[1:]))}]; task {task.name} needs a head of {task.labels} (logits). Compile a model fine-tuned for {task.name}."
-    )
+def _outputs(session: ort.InferenceSession, task: Task) -> list[str]:
+    """The outputs that a task looks at, or as many of the first. Raises BadInputError for a session that has fewer."""
+    there, wanted = [o.name for o in session.get_outputs()], list(task.outputs)
+    if set(wanted) <= set(there):
+        return wanted
+    if len(there) < len(wanted):
+        raise no_head(task.name, f"the model's only output is '{there[0]}'", " and ".join(wanted))
+    return there[: len(wanted)]
+
+
+def _check_labels(session: ort.InferenceSession, task: Task, examples: Examples) -> None:
+    """Raises BadInputError for a model that has the task's labels in another order; one that names none, or others,
+    says nothing of their order.
+    """
+    model = labels_in(session.get_modelmeta().custom_metadata_map)
+    if same_in_another_order(model, examples.label_names):
+        raise BadInputError(
+            f"the model's labels are {', '.join(model)}, in this order; task {task.name} has {', '.join(examples.label_names)}. Every score would be of the wrong labels: score a task whose labels are in the model's order (docs/tasks.md)."
+        )
 
 
 def source_file(bundle: Bundle) -> Path:

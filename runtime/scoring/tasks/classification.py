@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ class _Head:
 
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
-    name: str
-    metrics: tuple[Metric, ...]
+    if TYPE_CHECKING:  # fields, which each kind declares in its own order: they are checked in it
+        name: str
+        metrics: tuple[Metric, ...]
 
     @property
     def metric(self) -> str:

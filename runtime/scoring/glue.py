@@ -58,10 +58,9 @@ def of_split(task: Glue, split: str) -> Glue:
 
 def demo_sentences() -> Path:
     """Labelled sentences that ship: in the package once installed, in docs/ in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "demo"
-    folder = installed if installed.is_dir() else package.parent / "docs" / "demo" / "sst2"
-    return folder / "validation.tsv"
+    package = Path(__file__).resolve().parent
+    place = package if (package / "demo").is_dir() else package.parent.parent / "docs"
+    return place / "demo" / "sst2" / "validation.tsv"
 
 
 TASKS: dict[str, Glue] = {

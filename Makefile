@@ -89,7 +89,7 @@ docs: $(VENV)/installed  ## the generated parts of docs/
 clean:
 	rm -rf build dist
 
-SOURCES := pyproject.toml $(shell find rcompile runtime targets -name '*.py' -o -name '*.toml' -o -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt')
+SOURCES := pyproject.toml docs/demo/sst2/validation.tsv $(shell find rcompile runtime targets -name '*.py' -o -name '*.toml' -o -name '*.cc' -o -name '*.h' -o -name 'CMakeLists.txt')
 
 build/wheel/built: $(SOURCES) $(VENV)/bin/python
 	rm -rf build/wheel

@@ -14,8 +14,9 @@ import runtime
 from rcompile import RcompileError
 from rcompile.onnx_in.text import Feeds, ModelInput, TextEncoder
 from runtime.ort.baseline import int8_session
-from runtime.scoring.glue import DATA_VARIABLE, find_task, load_examples
-from runtime.scoring.scorer import BATCH
+from runtime.scoring.data import DATA_VARIABLE
+from runtime.scoring.glue import TASKS
+from runtime.scoring.question import BATCH
 
 TOKENIZER = Path(__file__).resolve().parent.parent / "docs" / "demo" / "tokenizer.json"
 # Every 20th part of the token counts of SST-2's 872 validation sentences, least to most; padded in batches they come
@@ -80,7 +81,7 @@ def sentence_lengths(scale: Scale) -> tuple[np.ndarray, str]:
     if DATA_VARIABLE not in os.environ:
         return synthetic
     try:
-        examples = load_examples(find_task("sst2"), None, scale.sentences)
+        examples = TASKS["sst2"].load(None, scale.sentences)
     except RcompileError as error:
         return synthetic[0], f"{synthetic[1]} ({error})"
     encoder = TextEncoder(TOKENIZER, [ModelInput("input_ids", "tensor(int64)", (None, None))])

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from answers import Question
 from effects_cases import CASES, Case
 from effects_scores import CLEAN, SOURCE
 
@@ -26,7 +25,8 @@ from rcompile.bundle.reader import Bundle
 from rcompile.hardware.changes import with_changes
 from rcompile.hardware.target_file import load_target
 from runtime import CrossbarSession, load
-from runtime.scoring.glue import TASKS, load_examples
+from runtime.scoring.glue import TASKS
+from runtime.scoring.question import Question
 from runtime.scoring.scorer import source_session
 
 MODEL = Path("docs/demo/sst2-minilm.onnx")
@@ -45,15 +45,16 @@ class Study:
     def __init__(self, model: Path, data: Path, limit: int, lines: Path, build: Path) -> None:
         self.model, self.build = model, build
         self._compile(())
-        examples = load_examples(TASK, data, limit)
-        self.question = Question.of(TASK, examples, self.bundle, self.session)
-        asked = json.dumps([examples.texts, examples.labels.tolist()]).encode()
+        examples = TASK.load(data, limit)
+        self.question = Question(TASK, examples, self.bundle, self.session)
+        labels = self.question.labels
+        asked = json.dumps([examples.texts, labels.tolist()]).encode()
         about = {
             "model_sha256": self.bundle.manifest.source.sha256,
             "target": TARGET,
-            "sentences": len(examples.labels),
+            "sentences": len(labels),
             "sentences_sha256": hashlib.sha256(asked).hexdigest(),
-            "majority": int(np.unique(examples.labels, return_counts=True)[1].max()),
+            "majority": int(np.unique(labels, return_counts=True)[1].max()),
         }
         self.lines = lines
         if not lines.exists():
@@ -90,7 +91,7 @@ class Study:
         if (case, die) in self.known:
             return
         start = time.perf_counter()
-        right = self.question.predicted(session) == self.question.labels
+        right = self.question.answers(session) == self.question.labels
         spent = round(time.perf_counter() - start, 1)
         line = {"case": case, "die": die, "right": np.packbits(right).tobytes().hex(), "seconds": spent}
         if session is self.session:

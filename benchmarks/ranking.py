@@ -28,7 +28,7 @@ from rcompile.protection.allocate import predict_errors, predicted_error
 from rcompile.protection.protect import Protection, protect, survey
 from rcompile.vocabulary import COMBINER_NEEDS, Combiner
 from runtime import Die, load
-from runtime.scoring.glue import TASKS, load_examples
+from runtime.scoring.glue import TASKS
 from runtime.scoring.scorer import source_session
 
 RATE, SA1_SHARE, DIES, EXAMPLES = 0.01, 9.04 / (9.04 + 1.75), 5, 64
@@ -64,7 +64,7 @@ def main(model: Path, data: Path, out: Path) -> None:
     for linear in linears:
         quantized = quantize(linear, base)
         known.append(survey(quantized, compact(quantized), base))
-    examples = load_examples(TASKS[TASK], data, EXAMPLES)
+    examples = TASKS[TASK].load(data, EXAMPLES)
     rows = []
     for name, guard in guards():
         combiner: Combiner = guard.combiner or "none"

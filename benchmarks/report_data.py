@@ -16,7 +16,8 @@ from answers import unpacked
 from resampling import F64, draws, interval, scores
 from schemes import DENSE, Scheme
 
-from runtime.scoring.glue import Predictions, find_task
+from runtime.scoring.glue import TASKS as GLUE
+from runtime.scoring.task import Answers
 
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 Line = dict[str, Any]
@@ -28,7 +29,7 @@ class TaskLines:
     def __init__(self, path: Path, number: int) -> None:
         self.about, *lines = (json.loads(text) for text in path.read_text().splitlines())
         self.path, self.name, self.number = path, self.about["task"], number
-        self.task = find_task(self.name)
+        self.task = GLUE[self.name]
         self.lines: dict[tuple[str, float], list[Line]] = {}
         for line in sorted(lines, key=lambda line: line["die"] or 0):
             self.lines.setdefault((line["scheme"], line["rate"]), []).append(line)
@@ -52,7 +53,7 @@ class TaskLines:
         ]
         return np.stack(found, axis=1) if found else np.zeros((len(self.drawn), 0))
 
-    def _first(self, text: str, sentences: int) -> Predictions:
+    def _first(self, text: str, sentences: int) -> Answers:
         return unpacked(text, self.task, sentences)[: self.sentences]
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from runtime.scoring.glue import Predictions, Task
+from runtime.scoring.glue import Glue
+from runtime.scoring.task import Answers
 
 F64 = npt.NDArray[np.float64]
 RESAMPLES = 400
@@ -28,34 +29,34 @@ def interval(values: F64) -> tuple[int, int]:
     return int(order[round(0.025 * (len(order) - 1))]), int(order[round(0.975 * (len(order) - 1))])
 
 
-def scores(task: Task, truth: Predictions, predicted: Predictions, drawn: F64) -> F64:
+def scores(task: Glue, truth: Answers, predicted: Answers, drawn: F64) -> F64:
     """The task's score in points for every row of sentences drawn [rows, sentences]: mean of its metrics."""
-    return 100 * np.mean([METRICS[metric.__name__](truth, predicted, drawn) for metric in task.metrics], axis=0)
+    return 100 * np.mean([METRICS[metric.title](truth, predicted, drawn) for metric in task.metrics], axis=0)
 
 
-def accuracy(truth: Predictions, predicted: Predictions, drawn: F64) -> F64:
+def accuracy(truth: Answers, predicted: Answers, drawn: F64) -> F64:
     return _shares(truth == predicted, drawn)
 
 
-def f1(truth: Predictions, predicted: Predictions, drawn: F64) -> F64:
+def f1(truth: Answers, predicted: Answers, drawn: F64) -> F64:
     both = drawn @ ((truth == 1) & (predicted == 1))
     return _ratio(2 * both, drawn @ (truth == 1) + drawn @ (predicted == 1))
 
 
-def matthews(truth: Predictions, predicted: Predictions, drawn: F64) -> F64:
+def matthews(truth: Answers, predicted: Answers, drawn: F64) -> F64:
     """The correlation of two binary variables."""
     return pearson(truth, predicted, drawn)
 
 
-def pearson(truth: Predictions, predicted: Predictions, drawn: F64) -> F64:
+def pearson(truth: Answers, predicted: Answers, drawn: F64) -> F64:
     return _correlation(np.broadcast_to(truth, drawn.shape), np.broadcast_to(predicted, drawn.shape), drawn)
 
 
-def spearman(truth: Predictions, predicted: Predictions, drawn: F64) -> F64:
+def spearman(truth: Answers, predicted: Answers, drawn: F64) -> F64:
     return _correlation(_ranks(truth, drawn), _ranks(predicted, drawn), drawn)
 
 
-METRICS: dict[str, Callable[[Predictions, Predictions, F64], F64]] = {
+METRICS: dict[str, Callable[[Answers, Answers, F64], F64]] = {
     f.__name__: f for f in (accuracy, f1, matthews, pearson, spearman)
 }
 
@@ -64,7 +65,7 @@ def _shares(right: npt.NDArray[np.bool_], drawn: F64) -> F64:
     return drawn @ right / drawn.sum(axis=1)
 
 
-def _ranks(values: Predictions, drawn: F64) -> F64:
+def _ranks(values: Answers, drawn: F64) -> F64:
     """The mean rank of each value among those drawn: [rows, sentences]."""
     _, which = np.unique(values, return_inverse=True)
     order = np.argsort(which, kind="stable")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from answers import Question, packed
+from answers import packed
 from results_cost import Cost, cost
 from results_models import STEPS, Models, onnx_of
 from schemes import DENSE, DIES, FIRST_DIES, GIVEN, MODEL, SCHEMES, Scheme, die_of, in_order, seeds
@@ -32,7 +32,8 @@ from rcompile.options import CompileOptions
 from runtime import load, read_die
 from runtime.die.write_map import write_chip_map
 from runtime.ort.baseline import int8_session
-from runtime.scoring.glue import find_task, load_examples
+from runtime.scoring.glue import TASKS
+from runtime.scoring.question import Question
 from runtime.scoring.scorer import source_file, source_session
 
 
@@ -67,14 +68,14 @@ class Task:
     """One task's models, bundles and lines."""
 
     def __init__(self, name: str, models: Models, args: argparse.Namespace) -> None:
-        self.name, self.models, self.args, self.task = name, models, args, find_task(name)
+        self.name, self.models, self.args, self.task = name, models, args, TASKS[name]
         self.folder = models.folder(name)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.dense = self.bundle(DENSE)
         self.costs: dict[str, Cost] = {"dense": cost(self.dense)}
-        examples = [load_examples(self.task, args.data, limit) for limit in (args.model_limit, args.limit)]
+        examples = [self.task.load(args.data, limit) for limit in (args.model_limit, args.limit)]
         session = load(self.dense, threads=args.threads)
-        self.all, self.some = (Question.of(self.task, found, self.dense, session) for found in examples)
+        self.all, self.some = (Question(self.task, found, self.dense, session) for found in examples)
         self.lines = args.out / f"{models.label(name)}.jsonl"
         self.known = self._known()
         self.commit = commit()
@@ -164,9 +165,8 @@ class Task:
         session: ort.InferenceSession,
         taken: Cost | None,
     ) -> None:
-        answers = question.predicted(session)
-        points = {m.__name__: 100 * m(question.labels, answers) for m in self.task.metrics}
-        score = round(sum(points.values()) / len(points), 4)
+        found = question.score(session)
+        score, answers = round(found.points, 4), found.answers
         line = {
             "scheme": scheme,
             "rate": rate,

@@ -13,6 +13,7 @@ from rcompile.bundle.manifest import manifest_schema
 from rcompile.cli.main import main
 
 HERE = Path(__file__).resolve().parent
+TASKS = "\nWhat `--task` of `rcompile evaluate` takes, and how to write your own: [tasks](tasks.md)."
 COMPLETION = """
 The shell completes commands, options, tasks, effects, the targets that ship, keys of `--set`, and bundles, once it is told so; in
 
@@ -33,7 +34,7 @@ def _commands(group: click.Group) -> Iterator[tuple[str, ...]]:
 
 def help_page() -> str:
     """The help of every command, as Markdown."""
-    parts = ["# Command line", COMPLETION]
+    parts = ["# Command line", TASKS, COMPLETION]
     for command in [(), *_commands(main)]:
         name = " ".join(("rcompile", *command))
         text = CliRunner().invoke(main, [*command, "--help"], prog_name="rcompile", terminal_width=100).output

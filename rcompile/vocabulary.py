@@ -15,6 +15,7 @@ Periphery = Literal["readback", "self_test", "sorter", "adder"]
 Scheme = Literal["none", "paper", "auto", "die"]
 Stage = Literal["read", "find", "quantize", "compact", "protect", "tile", "encode", "emit"]
 TaskName = Literal["sst2", "cola", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+ShippedTask = Literal[TaskName, "demo"]
 EffectName = Literal[
     "endurance", "stuck_between", "clusters", "lines", "variation", "write_verify", "drift", "retention", "temperature", "wires",
     "read_noise", "adc_error", "soft_errors",

@@ -162,3 +162,24 @@ def changed(target: Target, **changes: dict) -> Target:
     for section, keys in changes.items():
         data[section] |= keys
     return Target.model_validate_json(json.dumps(data))
+
+
+def tiny_tagger(path: Path, outputs: dict[str, int]) -> Path:
+    """The tiny classifier with heads for each token: outputs [batch, tokens, width] by name, [batch, tokens] of width
+    1.
+    """
+    model = onnx.load(tiny_classifier(path))
+    del model.graph.node[-2:], model.graph.output[:]
+    for number, (name, width) in enumerate(outputs.items()):
+        weights = np.random.default_rng(number).normal(0, 1, (32, width)).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(weights, f"{name}.weight"))
+        product = name if width > 1 else f"{name}.column"
+        model.graph.node.append(
+            helper.make_node("MatMul", ["masked", f"{name}.weight"], [product], name=f"/{name}/MatMul")
+        )
+        if width == 1:
+            model.graph.node.append(helper.make_node("Squeeze", [product, "axis"], [name]))
+        shape = ["batch", "tokens", width] if width > 1 else ["batch", "tokens"]
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    onnx.save(model, path)
+    return path

@@ -19,15 +19,16 @@ from small_models import tiny_classifier
 from rcompile import CompileOptions, compile_model
 from rcompile.bundle.reader import Bundle
 from runtime.die.votes import tickets_of
-from runtime.scoring.glue import TASKS, Predictions
+from runtime.scoring.glue import TASKS
+from runtime.scoring.task import Answers
 
 PAPER = CompileOptions(protect="paper", allow_extra_crossbars=True)
 DENSE_COST = Cost(crossbars=10, cells=1000, conversions=100, layer_share=1.0)
 
 
-def drawn_answers(task: str, seed: int, sentences: int) -> tuple[Predictions, Predictions]:
+def drawn_answers(task: str, seed: int, sentences: int) -> tuple[Answers, Answers]:
     """Labels, and answers that have to do with them."""
-    rng, labels = np.random.default_rng(seed), TASKS[task].labels
+    rng, labels = np.random.default_rng(seed), TASKS[task].head
     if labels == 1:  # with ties
         truth = rng.integers(0, 6, sentences) / 2
         return truth, np.round(truth + rng.normal(0, 1, sentences), 1)
@@ -43,10 +44,10 @@ def test_scores_of_drawn_sentences_are_those_of_the_sentences_one_by_one(task: s
     drawn = draws(sentences, seed)[:4]
     for row, found in zip(drawn.astype(int), scores(TASKS[task], truth, predicted, drawn), strict=True):
         some = np.repeat(np.arange(sentences), row)
-        if np.ptp(truth[some]) == 0 and TASKS[task].labels == 1:
+        if np.ptp(truth[some]) == 0 and TASKS[task].head == 1:
             continue  # a correlation with a constant is no number
-        one_by_one = [100 * metric(truth[some], predicted[some]) for metric in TASKS[task].metrics]
-        assert found == pytest.approx(np.mean(one_by_one), abs=1e-6)
+        one_by_one = TASKS[task].measured(truth[some], predicted[some]).values()
+        assert found == pytest.approx(np.mean(list(one_by_one)), abs=1e-6)
 
 
 def test_an_interval_is_that_of_the_binomial_distribution() -> None:

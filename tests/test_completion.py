@@ -35,7 +35,7 @@ def offered(line: str) -> tuple[set[str], set[str]]:
             {"file"},
         ),
         ("bert.onnx --set adc.", {"adc.bits=", "adc.step_levels="}, set()),
-        ("evaluate --task s", {"sst2", "stsb"}, set()),
+        ("evaluate --task s", {"sst2", "stsb"}, {"file"}),
         ("evaluate ", set(), {"dir"}),
         ("inspect b", set(), {"dir"}),
         ("diff a.bundle ", set(), {"dir"}),

@@ -16,8 +16,9 @@ import runtime
 from rcompile import CompileOptions, compile_model
 from rcompile.errors import BadInputError, UsageError
 from rcompile.onnx_in.text import TextEncoder, session_inputs
-from runtime.scoring.glue import TASKS, load_examples
-from runtime.scoring.scorer import Score, Scorer
+from runtime.scoring.glue import TASKS
+from runtime.scoring.question import Question, Score
+from runtime.scoring.task import finite
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_scores_are_those_of_one_sentence_at_a_time(bundle: Path, data: Path, cl
     result = runtime.evaluate(bundle, "sst2", data=data)
     session = ort.InferenceSession(str(classifier_onnx))
     encoder = TextEncoder(classifier_onnx.parent / "tokenizer.json", session_inputs(session))
-    examples = load_examples(TASKS["sst2"], data, None)
+    examples = TASKS["sst2"].load(data, None)
     right = [
         session.run(None, encoder.feeds([t]))[0].argmax() == y
         for t, y in zip(examples.texts, examples.labels, strict=True)
@@ -70,7 +71,7 @@ def test_parquet(bundle: Path, data: Path, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet
 
-    examples = load_examples(TASKS["sst2"], data, None)
+    examples = TASKS["sst2"].load(data, None)
     (tmp_path / "p" / "sst2").mkdir(parents=True)
     table = pa.table({"sentence": examples.texts, "label": examples.labels})
     pyarrow.parquet.write_table(table, tmp_path / "p" / "sst2" / "validation.parquet")
@@ -99,17 +100,17 @@ GUESS = np.array([0, 1, 0, 1, 1, 1])
     ],
 )
 def test_metrics_of_classification(task: str, expected: dict[str, float]) -> None:
-    assert TASKS[task].scores(TRUTH, np.eye(2)[GUESS]) == pytest.approx(expected)
+    assert TASKS[task].measured(TRUTH, TASKS[task].predicted(np.eye(2)[GUESS])) == pytest.approx(expected)
 
 
 def test_metrics_of_regression() -> None:
     truth, guess = np.array([1.0, 2.0, 3.0, 4.0]), np.array([[1.0], [2.0], [4.0], [3.0]])
-    assert TASKS["stsb"].scores(truth, guess) == pytest.approx({"pearson": 80.0, "spearman": 80.0})
-    assert TASKS["stsb"].scores(truth, np.ones((4, 1))) == {"pearson": 0.0, "spearman": 0.0}
+    assert TASKS["stsb"].measured(truth, guess[:, 0]) == pytest.approx({"pearson": 80.0, "spearman": 80.0})
+    assert TASKS["stsb"].measured(truth, np.ones(4)) == {"pearson": 0.0, "spearman": 0.0}
 
 
 def test_a_broken_output_scores_as_a_constant() -> None:
-    assert TASKS["sst2"].scores(TRUTH, np.full((6, 2), np.nan)) == pytest.approx({"accuracy": 100 * 2 / 6})
+    assert TASKS["sst2"].predicted(finite(np.full((6, 2), np.nan))).tolist() == [0] * 6
 
 
 def test_nine_tasks() -> None:
@@ -120,8 +121,8 @@ def test_nine_tasks() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("sentence\tlabel\nw1 w2\t7\n", "label 7; sst2 has labels 0 .. 1"),
-        ("sentence\tlabel\nw1 w2\tgood\n", "not numbers"),
+        ("sentence\tlabel\nw1 w2\t7\n", "example 0: label 7; sst2 has labels 0, 1"),
+        ("sentence\tlabel\nw1 w2\tgood\n", "label good; sst2 has labels"),
         ("text\tlabel\nw1\t1\n", "has no column sentence"),
         ("sentence\tlabel\n", "no example"),
         ("sentence\tlabel\nw1\t1\textra\nw2\t0\n", "line 2: 3 columns, the header has 2"),
@@ -178,7 +179,7 @@ def test_a_model_without_tokenizer(classifier_onnx: Path, tmp_path: Path, data: 
 
 
 def test_the_repository_ships_three_hundred_sentences() -> None:
-    examples = load_examples(TASKS["sst2"], Path(__file__).parent.parent / "docs" / "demo", None)
+    examples = TASKS["sst2"].load(Path(__file__).parent.parent / "docs" / "demo", None)
     assert len(examples.labels) >= 300
     assert 0.4 < examples.labels.mean() < 0.6
     assert len(set(examples.texts)) == len(examples.texts)
@@ -194,14 +195,14 @@ def test_json_has_the_documented_keys(bundle: Path, data: Path) -> None:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, scores: int) -> None:
     """Ctrl-C instead of that score; the source's is the first, the clean bundle's the second."""
-    real, calls = Scorer.of, iter(range(1000))
+    real, calls = Question.score, iter(range(1000))
 
     def interrupted(*arguments: Any) -> Score:
         if next(calls) == scores:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(Scorer, "of", interrupted)
+    monkeypatch.setattr(Question, "score", interrupted)
 
 
 @pytest.mark.parametrize("done", [0, 2])

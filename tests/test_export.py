@@ -22,6 +22,7 @@ from rcompile.bundle.diff import diff  # noqa: E402
 from rcompile.bundle.reader import Bundle  # noqa: E402
 from rcompile.cli.main import main  # noqa: E402
 from rcompile.errors import BadInputError, UnsupportedError, UsageError  # noqa: E402
+from rcompile.onnx_in.names import labels_in  # noqa: E402
 from rcompile.train.export import export_model  # noqa: E402
 
 
@@ -177,6 +178,20 @@ def test_outputs_that_a_configuration_adds_stay_inside(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"output_hidden_states": True}))
     export_model(str(saved), tmp_path / "m.onnx", exporter="torchscript")
     assert [o.name for o in ort.InferenceSession(tmp_path / "m.onnx").get_outputs()] == ["logits"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [(["no", "maybe", "yes"], ("no", "maybe", "yes")), (["LABEL_0", "LABEL_1", "LABEL_2"], ())],  # transformers' own
+)
+def test_the_names_of_labels_are_kept(names: list[str], kept: tuple[str, ...], tmp_path: Path) -> None:
+    saved = tiny("ForSequenceClassification", tmp_path / "hf")
+    config = json.loads((saved / "config.json").read_text())
+    config["id2label"] = {str(number): name for number, name in enumerate(names)}
+    (saved / "config.json").write_text(json.dumps(config))
+    export_model(str(saved), tmp_path / "m.onnx", exporter="torchscript")
+    metadata = ort.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    assert (labels_in(metadata), len(metadata)) == (kept, bool(kept))
 
 
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])

@@ -234,7 +234,7 @@ def test_bad_input_is_refused(model: Path, data: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels" / "sst2"
     labels.mkdir(parents=True)
     (labels / "train.tsv").write_text("sentence\tlabel\nw1 w2\t7\n")
-    with pytest.raises(BadInputError, match="example 0 has label 7"):
+    with pytest.raises(BadInputError, match="example 0: label 7"):
         training.train(str(model), SST2, tmp_path / "labels", TARGET, tmp_path / "out", RECIPE)
 
 

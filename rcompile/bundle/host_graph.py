@@ -14,6 +14,7 @@ from rcompile.bundle.tile_file import TensorSpan
 from rcompile.hardware.target import Target
 from rcompile.layout.normal_form import MAPS
 from rcompile.onnx_in.linears import Linear, Use
+from rcompile.onnx_in.names import LABELS
 from rcompile.onnx_in.read import OWN_PREFIX, every_initializer
 from rcompile.vocabulary import Combiner
 
@@ -75,10 +76,12 @@ def rewrite_host(model: ir.Model, layers: Sequence[MappedLayer], node_format: No
         for use, node in zip(layer.linear.uses, layer.entry.nodes, strict=True):
             _replace(graph, use, [*shared, biases[node.bias]], node_format.attributes(layer.entry, node))
     model.opset_imports[DOMAIN] = OP_VERSION
+    labels = {key: value for key, value in model.metadata_props.items() if key == LABELS}
     # Docstrings and metadata hold stack traces with absolute paths.
     for clean in (RemoveUnusedNodesPass(), RemoveUnusedOpsetsPass(), ClearMetadataAndDocStringPass()):
         model = clean(model).model
     model.metadata_props.clear()
+    model.metadata_props.update(labels)
     model.producer_name, model.producer_version = "rcompile", ""
     _move_constants(model, bundle)
     return model

@@ -25,8 +25,7 @@ from rcompile.version import full_version
 from rcompile.vocabulary import Combiner, Scheme
 from runtime.die.measured import STICKING
 from runtime.die.virtual import Die
-from runtime.scoring.glue import find_task, load_examples
-from runtime.scoring.scorer import examples_sha256
+from runtime.scoring.task_file import find_task
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +70,12 @@ class DieAsked:
 
 @dataclass(frozen=True)
 class TaskAsked:
-    """A task and its examples. sha256: of the examples."""
+    """A task, how many examples it has, and their digest."""
 
     name: str
     data: Path | None
     limit: int | None
+    examples: int
     sha256: str
 
 
@@ -183,5 +183,5 @@ def _virtual(source: Source, seed: int, sa0: float, sa1: float, changes: tuple[s
 
 
 def _task(study: Study, name: str) -> TaskAsked:
-    examples = load_examples(find_task(name), study.data, study.limit)
-    return TaskAsked(name, study.data, study.limit, examples_sha256(examples))
+    examples = find_task(name).load(study.data, study.limit)
+    return TaskAsked(name, study.data, study.limit, examples.count, examples.sha256)

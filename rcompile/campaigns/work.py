@@ -24,8 +24,9 @@ from runtime.die.measured import read_die
 from runtime.die.virtual import Die
 from runtime.die.write_map import write_chip_map
 from runtime.scoring.evaluation import DieScore, die_score
-from runtime.scoring.glue import find_task, load_examples
-from runtime.scoring.scorer import Score, Scorer
+from runtime.scoring.question import Score
+from runtime.scoring.scorer import Scorer
+from runtime.scoring.task_file import find_task
 
 # A session is one die at a time, whatever the threads of a worker.
 _one_at_a_time = Lock()
@@ -69,7 +70,7 @@ def score(job: Job) -> dict[str, Any]:
             "key": run.key,
             **run.about(),
             "metric": task.metric,
-            "examples": len(found.answers),
+            "examples": run.task.examples,
             "score": round(found.points, 6),
             "metrics": {name: round(value, 6) for name, value in found.metrics.items()},
             "found": shares and {name: getattr(shares, name) for name in ("sa0", "sa1", "between", "collapsed")},
@@ -87,13 +88,13 @@ def _scorer(bundle: Path, sha256: str, task: TaskAsked, combiner: Combiner | Non
 
 def _opened(bundle: Path, task: TaskAsked, combiner: Combiner | None, threads: int) -> Scorer:
     chosen = find_task(task.name)
-    examples = load_examples(chosen, task.data, task.limit)
+    examples = chosen.load(task.data, task.limit)
     return Scorer(Bundle.open(bundle), chosen, examples, threads=threads, combiner=combiner)
 
 
 def _on(scorer: Scorer, asked: DieAsked | None) -> tuple[Score, DieScore | None]:
     die = None if asked is None else _die(asked, scorer.bundle)
-    found = scorer.on(die, "", lambda what, done, total: None)
+    found = scorer.on(die)
     return found, None if die is None else die_score(die, found, scorer.session.report())
 
 

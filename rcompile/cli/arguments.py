@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from rcompile.errors import BadInputError
 from rcompile.hardware.shipped import target_names, targets_folder
-from rcompile.vocabulary import EffectName, TaskName, words
+from rcompile.vocabulary import EffectName, ShippedTask, TaskName, words
 
 MAX_DIES = 100_000
 
@@ -102,6 +102,32 @@ class _Target(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(incomplete, type="file"), *_starting(target_names(), incomplete)]
 
 
+class _Task(click.ParamType):  # type: ignore[type-arg]
+    """A task by name, a TOML file, or an object in Python."""
+
+    name = "task"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The task."""
+        if ctx and ctx.resilient_parsing:  # a shell asks, and waits
+            return value
+        from runtime.scoring.task_file import find_task
+
+        return find_task(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What the help says of it."""
+        return "NAME|FILE|MODULE:OBJECT"
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What there is, for those who gave none."""
+        return f"Tasks: {', '.join(words(ShippedTask))}; or the path of a .toml file, or module:object."
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Tasks by name, or a file."""
+        return [CompletionItem(incomplete, type="file"), *_starting(words(ShippedTask), incomplete)]
+
+
 def _starting(known: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in known if word.startswith(incomplete)]
 
@@ -138,6 +164,7 @@ def complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 PATH = click.Path(path_type=Path)
 MODEL = _Model(path_type=Path)
 DIRECTORY = _Directory(path_type=Path)
+TASK = _Task()
 TASK_NAME = click.Choice(words(TaskName))
 SEEDS = _Seeds()
 RATE = _Rate()

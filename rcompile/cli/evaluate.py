@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rcompile.cli.arguments import DIRECTORY, PATH, RATE, SEEDS, effect_option
+from rcompile.cli.arguments import DIRECTORY, PATH, RATE, SEEDS, TASK, effect_option
 from rcompile.cli.commands import FAILED
-from rcompile.cli.terminal import JSON, TASK, THREADS, data_option, progress_bar, stdout_console
+from rcompile.cli.terminal import JSON, THREADS, data_option, progress_bar, stdout_console
 from rcompile.vocabulary import Combiner, words
 
 if TYPE_CHECKING:
     from runtime.die.dies import Rate
+    from runtime.scoring.task import Task
 
 
 @click.command()
 @click.argument("bundle", type=DIRECTORY)
-@TASK
-@data_option("validation")
+@click.option("--task", required=True, type=TASK, help="A GLUE task, `demo`, or your own: docs/tasks.md.")
+@data_option("validation", " Of another task: a file in place of its own.")
 @click.option(
     "--sa0",
     type=RATE,
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def evaluate(
     bundle: Path,
-    task: str,
+    task: Task,
     sa0: Rate | None,
     sa1: Rate | None,
     seeds: tuple[tuple[int, ...], ...],
@@ -99,12 +100,12 @@ def evaluate(
     quiet: bool,
     **scoring: Any,
 ) -> None:
-    """Score BUNDLE on a GLUE task: in fp32, clean, and on each die.
+    """Score BUNDLE on a task: in fp32, clean, and on each die.
 
     \b
     rcompile evaluate bert.bundle --task sst2 --die 1-10 --sa0 0.001 --sa1 0.01
-    rcompile evaluate bert.bundle --task sst2 --die 1 --effect drift
     rcompile evaluate bert.bundle --task sst2 --die 1-20 --sa1 0.001 --max-loss 1
+    rcompile evaluate bert.bundle --task my.task.toml --die 1-10 --sa0 target --sa1 target
     """  # noqa: D301
     from rcompile.bundle.reader import Bundle
     from rcompile.cli import show

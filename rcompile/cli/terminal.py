@@ -9,21 +9,20 @@ from typing import Any
 
 import click
 
-from rcompile.cli.arguments import PATH, TASK_NAME
+from rcompile.cli.arguments import PATH
 
-TASK = click.option("--task", required=True, type=TASK_NAME, help="The GLUE task.")
 THREADS = click.option("--threads", type=int, default=0, metavar="N", help="Threads.  [default: all cores]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, also of an error.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 
 
-def data_option(split: str) -> Any:
-    """--data, where this split of a task lies."""
+def data_option(split: str, of_others: str = "") -> Any:
+    """--data, where this split of a GLUE task lies, and what it is of other tasks."""
     return click.option(
         "--data",
         type=PATH,
-        metavar="DIR",
-        help=f"Folder of GLUE data, DIR/TASK/{split}*.parquet or .tsv.  [default: $RCOMPILE_GLUE, else the hub]",
+        metavar="DIR|FILE" if of_others else "DIR",
+        help=f"Folder of GLUE data, DIR/TASK/{split}*.parquet or .tsv.  [default: $RCOMPILE_GLUE, else the hub]{of_others}",
     )
 
 

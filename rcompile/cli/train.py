@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rcompile.cli.arguments import PATH
+from rcompile.cli.arguments import PATH, TASK_NAME
 from rcompile.cli.arguments import TARGET as TARGET_NAME
 from rcompile.cli.terminal import (
     JSON,
     QUIET,
-    TASK,
     THREADS,
     data_option,
     force_option,
@@ -54,7 +53,7 @@ FORCE = force_option("directory")
 
 @click.command()
 @click.argument("source", metavar="DIR|NAME")
-@TASK
+@click.option("--task", required=True, type=TASK_NAME, help="The GLUE task.")
 @data_option("train")
 @TARGET
 @OUT
@@ -123,7 +122,7 @@ def train(
     from rcompile.train.run import train as run
     from rcompile.train.run import use_threads
     from rcompile.train.trainer import Recipe
-    from runtime.scoring.glue import find_task
+    from runtime.scoring.glue import TASKS
 
     if recipe["learning_rate"] is None:
         recipe["learning_rate"] = 5e-4 if recipe["keep"] < 1 else 5e-5
@@ -131,7 +130,7 @@ def train(
     with progress_bar(quiet or as_json) as progress, _said_what_is_kept(out, force):
         result = run(
             source,
-            find_task(task),
+            TASKS[task],
             data,
             load_target(target),
             out,

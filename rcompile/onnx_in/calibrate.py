@@ -95,7 +95,7 @@ def _batches(samples: Path, source: Path, session: object) -> Iterator[Feeds]:
     if not lines:
         raise BadInputError(f"samples '{samples}' hold no sentence.")
     encoder = TextEncoder(source.parent / TOKENIZER, inputs)
-    yield from (feeds for _, feeds in encoder.batches(lines, range(len(lines)), BATCH))
+    yield from (batch.feeds for batch in encoder.batches(lines, range(len(lines)), BATCH))
 
 
 def samples_digest(samples: Path | None) -> str | None:

@@ -1,12 +1,17 @@
-"""Names of layers: module paths where the exporter left them, safe as file names everywhere."""
+"""Names that exporters leave in a model: of layers, module paths that are safe as file names everywhere, and of the
+labels of its head.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export leaves the module path of a node
+LABELS = "rcompile.labels"  # where `rcompile export` leaves the names of the labels, a JSON list
 
 
 def layer_name(node: ir.Node, node_name: str, weight_name: str) -> str:
@@ -35,3 +40,18 @@ def unique(name: str, taken: set[str]) -> str:
         candidate = f"{name}.{n}"
     taken.add(candidate.lower())
     return candidate
+
+
+def labels_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of a model's labels in the order of its logits, from its metadata; none where it does not say."""
+    try:
+        labels = json.loads(metadata.get(LABELS, "[]"))
+    except ValueError:
+        return ()
+    return tuple(labels) if isinstance(labels, list) and all(isinstance(label, str) for label in labels) else ()
+
+
+def same_in_another_order(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether two lists hold the same names, in any case of letters, in another order."""
+    first, second = ([name.casefold() for name in names] for names in (some, others))
+    return first != second and sorted(first) == sorted(second)

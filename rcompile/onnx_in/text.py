@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,18 @@ TOKENIZER = "tokenizer.json"  # beside a model, and in a bundle
 MAX_TOKENS = 128  # the usual length for GLUE
 INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
 PAD_TOKENS = ("[PAD]", "<pad>")  # of BERT, of RoBERTa
-Texts = Sequence[str] | Sequence[tuple[str, str]]
+Texts = Sequence[str] | Sequence[tuple[str, str]] | Sequence[list[str]]  # a list is a text in words
 Feeds = dict[str, npt.NDArray[np.generic]]
+
+
+class Batch(NamedTuple):
+    """Texts that a model takes at once. rows: their indices. feeds: the inputs, each [batch, tokens]. encodings: what
+    the tokenizer says of each text, a `tokenizers.Encoding`, as long as the batch.
+    """
+
+    rows: list[int]
+    feeds: Feeds
+    encodings: list[Any]
 
 
 @dataclass(frozen=True)
@@ -53,10 +63,13 @@ def read_samples(path: Path, way_out: str) -> str:
 
 
 class TextEncoder:
-    """Turns sentences, or pairs of sentences, into the inputs of a BERT-family session."""
+    """Turns sentences, pairs of sentences, or sentences in words into the inputs of a BERT-family session."""
 
-    def __init__(self, tokenizer: Path, inputs: Sequence[ModelInput]) -> None:
-        """Raises BadInputError for a tokenizer that cannot be read or a model whose inputs are not a BERT's."""
+    def __init__(self, tokenizer: Path, inputs: Sequence[ModelInput], max_tokens: int = MAX_TOKENS) -> None:
+        """max_tokens: of a text, where the model fixes no width; longer ones are cut.
+
+        Raises BadInputError for a tokenizer that cannot be read or a model whose inputs are not a BERT's.
+        """
         from tokenizers import Tokenizer
 
         if not tokenizer.is_file():
@@ -76,29 +89,36 @@ class TextEncoder:
         self._inputs = list(inputs)
         width = next((i.shape[1] for i in inputs if len(i.shape) == 2 and i.shape[1] is not None), None)
         self._batch = next((i.shape[0] for i in inputs if len(i.shape) == 2 and i.shape[0] is not None), None)
-        self._tokenizer.enable_truncation(width or MAX_TOKENS)
+        self._tokenizer.enable_truncation(width or max_tokens)
         pad = next((i for t in PAD_TOKENS if (i := self._tokenizer.token_to_id(t)) is not None), 0)
         self._tokenizer.enable_padding(length=width, pad_id=pad)
 
     def lengths(self, texts: Texts) -> list[int]:
         """Tokens of each text."""
-        return [sum(e.attention_mask) for e in self._tokenizer.encode_batch(list(texts))]
+        return [sum(e.attention_mask) for e in self._encoded(texts)]
 
-    def batches(self, texts: Texts, order: Sequence[int], size: int) -> Iterator[tuple[list[int], Feeds]]:
-        """The texts in this order, `size` at a time or as many as the model fixes: indices of a batch, and its feeds.
+    def batches(self, texts: Texts, order: Sequence[int], size: int) -> Iterator[Batch]:
+        """The texts in this order, `size` at a time or as many as the model fixes.
 
-        A batch that is short of a fixed size is filled up with repeats of its last text; the indices are those of the
-        first rows.
+        A batch that is short of a fixed size is filled up with repeats of its last text; its rows and encodings are
+        those of the first texts.
         """
         size = self._batch or size
         for start in range(0, len(order), size):
             rows = list(order[start : start + size])
             filled = rows + rows[-1:] * ((self._batch or len(rows)) - len(rows))
-            yield rows, self.feeds([texts[i] for i in filled])  # type: ignore[arg-type]
+            encoded = self._encoded([texts[i] for i in filled])  # type: ignore[arg-type]
+            yield Batch(rows, self._fed(encoded), encoded[: len(rows)])
 
     def feeds(self, texts: Texts) -> Feeds:
         """The inputs for one batch; each [batch, tokens], padded to the longest."""
-        encoded = self._tokenizer.encode_batch(list(texts))
+        return self._fed(self._encoded(texts))
+
+    def _encoded(self, texts: Texts) -> list[Any]:
+        in_words = len(texts) > 0 and isinstance(texts[0], list)
+        return self._tokenizer.encode_batch(list(texts), is_pretokenized=in_words)
+
+    def _fed(self, encoded: Sequence[Any]) -> Feeds:
         columns = {
             "input_ids": [e.ids for e in encoded],
             "attention_mask": [e.attention_mask for e in encoded],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 from rcompile.bundle.scratch import held, new_folder
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
-from rcompile.onnx_in.names import NAME_SCOPES
+from rcompile.onnx_in.names import LABELS, NAME_SCOPES
 from rcompile.onnx_in.text import INPUT_NAMES, TOKENIZER
 from rcompile.train.extras import require
 from rcompile.vocabulary import Exporter
@@ -65,7 +66,7 @@ def export_model(source: str, out: Path, *, exporter: Exporter = "dynamo", force
     folder.mkdir(parents=True, exist_ok=True)
     with held(out), new_folder(out) as scratch:
         _export(loaded, source, scratch / out.name, exporter)
-        _strip(scratch / out.name)
+        _strip(scratch / out.name, _labels(loaded.model.config))
         with suppress(BadInputError):  # a model without a tokenizer can be exported
             tokenizer = tokenizer_file(source)
             if tokenizer.resolve() != (folder / TOKENIZER).resolve():
@@ -244,14 +245,24 @@ def _run_exporter(torch: Any, loaded: Loaded, out: Path, exporter: Exporter) -> 
         )  # fmt: skip
 
 
-def _strip(path: Path) -> None:
+def _labels(config: Any) -> list[str]:
+    """The names of the labels in the order of the logits; none where a configuration has those that transformers makes
+    up.
+    """
+    names = [str(name) for _, name in sorted((getattr(config, "id2label", None) or {}).items())]
+    return [] if names == [f"LABEL_{number}" for number in range(len(names))] else names
+
+
+def _strip(path: Path, labels: list[str]) -> None:
     """Drop docstrings and metadata, which hold stack traces with absolute paths; keep the module paths, which name the
-    layers.
+    layers, and put in the names of the labels.
     """
     import onnx
 
     model = onnx.load(path, load_external_data=False)
     del model.metadata_props[:], model.graph.metadata_props[:]
+    if labels:
+        onnx.helper.set_model_props(model, {LABELS: json.dumps(labels)})
     for node in model.graph.node:
         node.ClearField("doc_string")
         kept = [p for p in node.metadata_props if p.key == NAME_SCOPES]

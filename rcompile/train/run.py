@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rcompile.train.export import check_source, export_model, model_inputs, toke
 from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once
 from rcompile.train.trainer import WRITING, Progress, Recipe, Trainer
-from runtime.scoring.glue import Task, load_examples
+from runtime.scoring.glue import Glue, of_split
 
 CHECKPOINT = "checkpoint.pt"
 ONNX = "model.onnx"
@@ -43,7 +43,7 @@ class Pruned:
 
 def train(  # noqa: PLR0913  # a user's call names them
     source: str,
-    task: Task,
+    task: Glue,
     data: Path | None,
     target: Target,
     out: Path,
@@ -61,18 +61,18 @@ def train(  # noqa: PLR0913  # a user's call names them
     check_source(source)
     _check_free(source, out, force)
     torch.manual_seed(recipe.seed)
-    model = load_classifier(source, task.labels, new_head=new_head)
+    model = load_classifier(source, task.head, new_head=new_head)
     shapes, groups = find_groups(model)
     budget = Budget.of(shapes, groups, target)
     if recipe.prunes:
         budget.check(recipe.keep)
-    examples = load_examples(replace(task, split="train"), data, None)
+    examples = of_split(task, "train").load(data, None)
     corpus = read_corpus(
         examples.texts, _labels(task, examples.labels), tokenizer_file(source), model_inputs(model.config)
     )
 
     def score(truth: Tensor, logits: Tensor) -> float:
-        return float(np.mean(list(task.scores(truth.numpy(), logits.numpy()).values())))
+        return task.points(truth.numpy(), logits.numpy())
 
     if len(corpus.texts) < 2:
         raise BadInputError(
@@ -88,7 +88,7 @@ def train(  # noqa: PLR0913  # a user's call names them
     with _unfinished(out, force):
         done = Trainer(model, corpus, score, recipe, budget, groups, read).run(out / CHECKPOINT, run, progress)
         about = {**record, "steps": done.steps, "held_out": done.held_out}
-        _write(source, task.labels, done.state, out, about, new_head)
+        _write(source, task.head, done.state, out, about, new_head)
     (out / CHECKPOINT).unlink()
     return _result(out, budget, done.masks, done.steps, done.held_out)
 
@@ -198,8 +198,8 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _labels(task: Task, labels: Any) -> Tensor:
-    return torch.from_numpy(np.asarray(labels)).to(torch.float32 if task.labels == 1 else torch.int64)
+def _labels(task: Glue, labels: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(labels)).to(torch.float32 if task.head == 1 else torch.int64)
 
 
 def _write(

@@ -18,8 +18,10 @@ from rcompile.vocabulary import Combiner
 from runtime.die.any_die import AnyDie
 from runtime.die.virtual import Die
 from runtime.ort.session import LayerReport
-from runtime.scoring.glue import Examples, find_task, load_examples
-from runtime.scoring.scorer import Progress, Score, Scorer, examples_sha256
+from runtime.scoring.question import Progress, Score, silent
+from runtime.scoring.scorer import Scorer
+from runtime.scoring.task import Examples, Task
+from runtime.scoring.task_file import find_task
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class DieScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores in points (100 is perfect).
+    """Scores in points (100 is perfect). metrics: as the task names them; points too, unless a name says another unit.
 
     source: the source model in fp32, None if the bundle does not hold it. int8: the same quantized by ONNX Runtime,
     None if not asked for. unfinished: dies that an interruption left without a score, by name. Digests: of the bundle's
@@ -82,7 +84,7 @@ class InterruptedEvaluation(Interrupted):
 
 def evaluate(  # noqa: PLR0913  # a user's call names them
     bundle: str | Path | Bundle,
-    task: str,
+    task: str | Task,
     *,
     data: str | Path | None = None,
     dies: Sequence[AnyDie] = (),
@@ -90,15 +92,16 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     int8: bool = False,
     limit: int | None = None,
     threads: int = 0,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Evaluation:
-    """Score a bundle on a GLUE task. combiner: of replicas, None: as compiled. progress(what, done, total) is called
-    after each batch. Raises RcompileError; of an interruption among the dies InterruptedEvaluation.
+    """Score a bundle on a task: its name, the path of its TOML file, `module:object`, or itself. data: where its
+    examples are, if not where the task says. combiner: of replicas, None: as compiled. progress(what, done, total) is
+    called after each batch. Raises RcompileError; of an interruption among the dies InterruptedEvaluation.
     """
     began = time.monotonic()
-    chosen = find_task(task)
+    chosen = find_task(task) if isinstance(task, str) else task
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    examples = load_examples(chosen, data, limit)
+    examples = chosen.load(data, limit)
     scorer = Scorer(opened, chosen, examples, threads=threads, combiner=combiner)
     source = scorer.source(progress) if int8 or opened.manifest.source.model is not None else None
     quantized = scorer.int8(progress) if int8 else None
@@ -107,9 +110,9 @@ def evaluate(  # noqa: PLR0913  # a user's call names them
     with suppress(KeyboardInterrupt):
         scored.extend(_die_scores(scorer, dies, progress))
     result = Evaluation(
-        task=task,
+        task=chosen.name,
         metric=chosen.metric,
-        examples=len(examples.labels),
+        examples=examples.count,
         data=examples.origin,
         **_digests(opened, examples),
         version=full_version(),
@@ -157,7 +160,7 @@ def die_score(die: AnyDie, found: Score, report: Sequence[LayerReport]) -> DieSc
 def _digests(bundle: Bundle, examples: Examples) -> dict[str, str]:
     """Of what is scored, and on what."""
     return {
-        "data_sha256": examples_sha256(examples),
+        "data_sha256": examples.sha256,
         "bundle_sha256": file_sha256(bundle.folder / MANIFEST),
         "source_sha256": bundle.manifest.source.sha256,
     }

@@ -23,10 +23,11 @@ from rcompile.layout.place import plain, plain_crossbars
 from rcompile.layout.quantize import quantize
 from rcompile.layout.rules import broken_rules
 from rcompile.layout.steps import Encoded, LayerSummary, Planned, plan, program, summarize
-from rcompile.onnx_in.calibrate import calibrate, input_scale_mode, samples_digest
+from rcompile.onnx_in.calibrate import calibrate, input_scale_mode
 from rcompile.onnx_in.guard import guarded
 from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
 from rcompile.onnx_in.read import read_model
+from rcompile.onnx_in.samples import samples_digest
 from rcompile.options import UNCHANGED, CompileOptions
 from rcompile.protection.digits import lines_of
 from rcompile.protection.for_die import KnownDie, known_die, on_chip, program_for_die

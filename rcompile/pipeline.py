@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,14 +19,17 @@ from rcompile.hardware.faults import chip_map
 from rcompile.hardware.target import Target
 from rcompile.hardware.target_file import load_target
 from rcompile.layout.compact import compact
+from rcompile.layout.normal_form import F32
 from rcompile.layout.place import plain, plain_crossbars
 from rcompile.layout.quantize import quantize
 from rcompile.layout.rules import broken_rules
 from rcompile.layout.steps import Encoded, LayerSummary, Planned, plan, program, summarize
-from rcompile.onnx_in.calibrate import calibrate, input_scale_mode, samples_digest
+from rcompile.onnx_in.calibrate import calibrate, input_scale_mode
 from rcompile.onnx_in.guard import guarded
 from rcompile.onnx_in.linears import Found, Linear, Unmapped, find_linears
+from rcompile.onnx_in.moments import input_moments
 from rcompile.onnx_in.read import read_model
+from rcompile.onnx_in.samples import samples_digest
 from rcompile.options import UNCHANGED, CompileOptions
 from rcompile.protection.digits import lines_of
 from rcompile.protection.for_die import KnownDie, known_die, on_chip, program_for_die
@@ -62,6 +65,7 @@ def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
     *,
     samples: str | Path | None = None,
     die_map: str | Path | None = None,
+    compensate: str | Path | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Compiled:
@@ -69,10 +73,11 @@ def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
 
     model: the ONNX file. target: a name, a TOML file or a Target. out: the bundle; default: the model's name plus
     `.bundle`, in the working directory. samples: inputs that calibrate static input scales. die_map: the map of the
-    chip that the images are for. force: replace an existing bundle. progress(layer, done, total) is called after each
+    chip that the images are for. compensate: inputs on which weights make up for each other's errors on that chip, as
+    samples. force: replace an existing bundle. progress(layer, done, total) is called after each
     layer. Raises RcompileError.
     """
-    job = _job(model, target, options, samples, die_map)
+    job = _job(model, target, options, samples, die_map, compensate)
     bundle = Path(out) if out is not None else Path(f"{job.source.stem}.bundle")
     with claimed(bundle, force), guarded(job.source):
         graph = read_model(job.source)
@@ -80,30 +85,32 @@ def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
         protected = _protect(found.linears, job, progress)
         die = _known_die(found.linears, job, progress)
         scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
-        encoded = _encode(found.linears, protected, job.target, die)
+        moments = input_moments(graph, job.source, found.linears, Path(compensate)) if compensate else {}
+        encoded = _encode(found.linears, protected, job.target, die, moments)
         findings = Findings(scales, protected, found.unmapped, die)
         with new_bundle(bundle) as folder:
             written = write_bundle(folder, job, graph, _reporting(encoded, found, progress), findings)
     return Compiled(job.target, "emit", written.summaries, found.unmapped, written.manifest, bundle)
 
 
-def rehearse(
+def rehearse(  # noqa: PLR0913 -- as compile_model
     model: str | Path,
     target: str | Path | Target,
     options: CompileOptions = UNCHANGED,
     *,
     samples: str | Path | None = None,
     die_map: str | Path | None = None,
+    compensate: str | Path | None = None,
     stop_after: Stage = "encode",
     progress: Progress = silent,
 ) -> Compiled:
     """Run the stages of `compile_model` up to one before emit; write nothing."""
-    job = _job(model, target, options, samples, die_map)
+    job = _job(model, target, options, samples, die_map, compensate)
     with guarded(job.source):
-        return _rehearse(job, stop_after, progress)
+        return _rehearse(job, None if compensate is None else Path(compensate), stop_after, progress)
 
 
-def _rehearse(job: Job, stop_after: Stage, progress: Progress) -> Compiled:
+def _rehearse(job: Job, compensate: Path | None, stop_after: Stage, progress: Progress) -> Compiled:
     depth = STAGES.index(stop_after)
     graph = read_model(job.source)
     if stop_after == "read":
@@ -118,7 +125,8 @@ def _rehearse(job: Job, stop_after: Stage, progress: Progress) -> Compiled:
     if depth >= STAGES.index("tile"):
         steps = _plan(found.linears, protected, job.target, die)
     if depth >= STAGES.index("encode"):
-        steps = _encode(found.linears, protected, job.target, die)
+        moments = input_moments(graph, job.source, found.linears, compensate) if compensate else {}
+        steps = _encode(found.linears, protected, job.target, die, moments)
     layers = tuple(summarize(step) for step in _reporting(steps, found, progress))
     return Compiled(job.target, stop_after, layers, found.unmapped)
 
@@ -129,14 +137,18 @@ def _job(
     options: CompileOptions,
     samples: str | Path | None,
     die_map: str | Path | None,
+    compensate: str | Path | None,
 ) -> Job:
     """What is asked, checked as far as it can be before any work is done."""
+    if compensate is not None and die_map is None:
+        raise UsageError("--compensate makes up for the stuck cells of one chip: give its map with --die-map.")
     hardware = target if isinstance(target, Target) else load_target(target)
     options.check()
     options = options.model_copy(update={"protect": scheme_of(options, hardware, die_map is not None)})
-    found = None if samples is None else Path(samples)
+    found, compensation = (None if path is None else Path(path) for path in (samples, compensate))
     chip = None if die_map is None else chip_map(Path(die_map), hardware)
-    return Job(Path(model), hardware, options, input_scale_mode(hardware, found), samples_digest(found), chip)
+    mode = input_scale_mode(hardware, found)
+    return Job(Path(model), hardware, options, mode, samples_digest(found), chip, samples_digest(compensation))
 
 
 def _find(graph: ir.Model, options: CompileOptions) -> Found:
@@ -198,14 +210,20 @@ def _plan(linears: Sequence[Linear], protected: Protection, target: Target, die:
 
 
 def _encode(
-    linears: Sequence[Linear], protected: Protection, target: Target, die: KnownDie | None
+    linears: Sequence[Linear],
+    protected: Protection,
+    target: Target,
+    die: KnownDie | None,
+    moments: Mapping[str, F32],
 ) -> Iterator[Encoded]:
     """The cells of every layer, held against the rules that every reader holds them against: one that breaks any is a
-    bug, and is not written.
+    bug, and is not written. moments: of a layer's inputs, by its name; none where errors are not to be made up for.
     """
     crossbars = np.empty(0, np.int32)
     for planned in _plan(linears, protected, target, die):
-        encoded = program_for_die(planned, die, target) if die else program(planned, target)
+        encoded = (
+            program_for_die(planned, die, target, moments.get(planned.linear.name)) if die else program(planned, target)
+        )
         if wrong := broken_rules(encoded.form(target, crossbars)):
             raise AssertionError(
                 f"layer '{planned.linear.name}' was encoded against the normal form: {'; '.join(map(str, wrong))}"

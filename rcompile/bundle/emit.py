@@ -58,6 +58,7 @@ class Job:
     input_scale: InputScale
     calibration_sha256: str | None
     chip: ChipMap | None = None
+    compensation_sha256: str | None = None
 
     @property
     def stored_bits(self) -> int:
@@ -116,7 +117,7 @@ def write_bundle(folder: Path, job: Job, graph: ir.Model, layers: Iterable[Encod
         combiner=findings.protection.combiner,
         stored_bits=job.stored_bits,
         protection=_protection_entry(findings.protection, allocations),
-        die=_die_entry(findings.die, errors),
+        die=_die_entry(findings.die, errors, job.compensation_sha256),
         ledger=tuple(ledger),
         layers=tuple(layer.entry for layer in mapped),
         unmapped=tuple(UnmappedEntry(node=u.node, op=u.op, reason=u.reason) for u in findings.unmapped),
@@ -200,12 +201,17 @@ def _digests(folder: Path) -> dict[str, FileEntry]:
     }
 
 
-def _die_entry(die: KnownDie | None, errors: Sequence[float]) -> DieEntry | None:
+def _die_entry(die: KnownDie | None, errors: Sequence[float], compensation_sha256: str | None) -> DieEntry | None:
     if die is None:
         return None
     # Six digits: sums in another order, on another machine, differ in later ones.
     mean = float(f"{np.mean(errors):.6g}")
-    return DieEntry(map_sha256=die.map_sha256, stuck_share=die.stuck_share, relative_error=mean)
+    return DieEntry(
+        map_sha256=die.map_sha256,
+        stuck_share=die.stuck_share,
+        relative_error=mean,
+        compensation_sha256=compensation_sha256,
+    )
 
 
 def _protection_entry(

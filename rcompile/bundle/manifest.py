@@ -150,6 +150,10 @@ class DieEntry(_Part):
         allow_inf_nan=False,
         description="norm of what the weights that the cells hold lack, over that of the quantized weights, mean over layers",
     )
+    compensation_sha256: Sha256 | None = Field(
+        default=None,
+        description="digest of the samples on which weights make up for each other's errors; null: each is the nearest that its cells hold",
+    )
 
 
 class Manifest(_Part):

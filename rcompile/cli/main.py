@@ -99,7 +99,7 @@ def main() -> None:
     "samples",
     type=PATH,
     metavar="FILE",
-    help="Static input scales from samples: text, a sentence a line, or .npz.  [default: dynamic scales]",
+    help="Static input scales from samples: text, a sentence or two parted by a tab a line, or .npz.  [default: dynamic scales]",
 )
 @click.option("--only", multiple=True, metavar="GLOB", help="Map the layers whose name matches alone. Repeatable.")
 @click.option(
@@ -137,6 +137,12 @@ def main() -> None:
     metavar="MAP",
     help="Make the images for one chip, whose stuck cells are known: .npz (`rcompile die`), .safetensors or HDF5.  [default: the same for every chip]",
 )
+@click.option(
+    "--compensate",
+    type=PATH,
+    metavar="FILE",
+    help="With --die-map: let the weights of an output make up for each other's errors on samples, given as for --calibrate.  [default: each weight the nearest that its cells hold]",
+)
 @click.option("--pack-cells", is_flag=True, help="Store several cells in a byte.  [default: one byte a cell]")
 @force_option("bundle")
 @click.option("--dry-run", is_flag=True, help="Run every stage but emit; write nothing.")
@@ -151,6 +157,7 @@ def compile(
     out: Path | None,
     samples: Path | None,
     die_map: Path | None,
+    compensate: Path | None,
     force: bool,
     dry_run: bool,
     stop_after: Any,
@@ -172,9 +179,9 @@ def compile(
     with progress_bar(quiet) as progress:
         if dry_run or stop_after not in (None, "emit"):
             stage: Any = stop_after or "encode"
-            result = rehearse(model, hardware, options, samples=samples, die_map=die_map, stop_after=stage, progress=progress)  # fmt: skip
+            result = rehearse(model, hardware, options, samples=samples, die_map=die_map, compensate=compensate, stop_after=stage, progress=progress)  # fmt: skip
         else:
-            result = compile_model(model, hardware, out, options, samples=samples, die_map=die_map, force=force, progress=progress)  # fmt: skip
+            result = compile_model(model, hardware, out, options, samples=samples, die_map=die_map, compensate=compensate, force=force, progress=progress)  # fmt: skip
     if as_json:
         click.echo(show.to_json(show.compiled_summary(result)))
     elif not quiet:

@@ -209,8 +209,9 @@ def print_bundle(bundle: Bundle, console: Console) -> None:
     if manifest.protection is not None:
         console.print(_protection_line(manifest), highlight=False)
     if manifest.die is not None:
+        samples = manifest.die.compensation_sha256
         console.print(
-            f"for one die: {manifest.die.stuck_share:.2%} of its cells are stuck, weights are {manifest.die.relative_error:.2%} off; map {manifest.die.map_sha256[:12]}",
+            f"for one die: {manifest.die.stuck_share:.2%} of its cells are stuck, weights are {manifest.die.relative_error:.2%} off{f', compensated on samples {samples[:12]}' if samples else ''}; map {manifest.die.map_sha256[:12]}",
             highlight=False,
         )
     console.print(f"on the host: {len(manifest.unmapped)} products (`--json` lists them with reasons)", highlight=False)

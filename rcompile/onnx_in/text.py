@@ -52,14 +52,25 @@ def session_inputs(session: Any) -> list[ModelInput]:
     ]
 
 
-def read_samples(path: Path, way_out: str) -> str:
-    """What a text file of samples holds. Raises BadInputError, which ends with `way_out`, for one that cannot be
-    read.
-    """
+def read_texts(path: Path) -> Texts:
+    """A text a line, or two parted by a tab. Raises BadInputError for a file that cannot be read or holds none."""
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"cannot read samples '{path}': {error}. {way_out}") from None
+        raise BadInputError(
+            f"cannot read samples '{path}': {error}. Give a UTF-8 text file, a sentence a line; for a model, .npz will do as well."
+        ) from None
+    lines = [line for line in content.split("\n") if line.strip()]
+    if not lines:
+        raise BadInputError(f"'{path}' holds no text. Give a few hundred sentences of the model's kind, one a line.")
+    tabs = ["\t" in line for line in lines]
+    if not any(tabs):
+        return lines
+    if not all(tabs):
+        raise BadInputError(
+            f"'{path}' parts some texts in two by a tab and others not, as '{lines[tabs.index(False)][:40]}'."
+        )
+    return [(first, second) for first, second in (line.split("\t", 1) for line in lines)]
 
 
 class TextEncoder:

@@ -7,7 +7,9 @@ with, and programming asks of no cell what it cannot do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,10 +19,11 @@ from rcompile.errors import BadInputError
 from rcompile.hardware.encoding import Encoding
 from rcompile.hardware.faults import ChipMap, Fault, stuck_cells
 from rcompile.hardware.target import Target
-from rcompile.layout.normal_form import I32, I64, U8, Tiles
+from rcompile.layout.normal_form import F32, I32, I64, U8, Placement, Tiles
 from rcompile.layout.steps import Encoded, Planned
+from rcompile.protection.compensate import Feeds, compensate, feeds_of
 from rcompile.protection.digits import Lines, choose_digits, most_bitlines
-from rcompile.protection.nearest import FREE, Block, Reads, hold
+from rcompile.protection.nearest import FREE, Block, Descent, Held, Reads
 from rcompile.protection.order import cleanest_crossbars, cleanest_first, heaviest_first
 from rcompile.protection.reachable import Reachable
 
@@ -29,6 +32,8 @@ TRIED_CROSSBARS = 64
 # A crossbar of which more is stuck is not used. Memory whose stuck cells are known when it is written stores at most
 # the share of its cells that is free (Kuznetsov and Tsybakov 1974): such a crossbar, less than half of a sound one.
 MOST_STUCK = 0.5
+# That a thread takes at a time, in half of an even number of parts.
+MOST_OUTPUTS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,37 +93,95 @@ def on_chip(planned: Planned, die: KnownDie) -> Planned:
     return replace(planned, placement=cleanest_first(placement, faults))
 
 
-def program_for_die(planned: Planned, die: KnownDie, target: Target) -> Encoded:
-    """The levels of a planned layer's cells on a die: every weight as near to its code as its cells let it be.
+def program_for_die(
+    planned: Planned, die: KnownDie, target: Target, moments: F32 | None = None, threads: int | None = None
+) -> Encoded:
+    """The levels of a planned layer's cells on a die: every weight as near to its code as its cells let it be, or, with
+    the second moments of its inputs, float32 [K, K], so that the errors of an output make up for each other.
 
-    Each digit of an output is on one bitline: replicas, which hold the same levels, cannot suit a die.
+    Each digit of an output is on one bitline: replicas, which hold the same levels, cannot suit a die. Outputs have
+    nothing to do with each other, so that threads, by default one a core, each take some at a time.
     """
-    placement, codes = planned.placement, planned.quantized.codes
-    faults = die.faults_of(placement.crossbar)
-    levels = np.zeros((placement.tiles, target.crossbar.rows, target.crossbar.cols), np.uint8)
-    inverted = np.zeros(placement.bitline_output.shape, np.uint8)
-    held = np.zeros(codes.shape, np.int16)
+    layer = _Layer(planned, die, target)
+    feeds = None
+    if moments is not None:
+        inputs = np.concatenate([block.inputs for block in layer.row_blocks])
+        feeds = feeds_of(moments[np.ix_(inputs, inputs)])
+    number = len(layer.row_blocks[0].outputs)
+    parts = np.array_split(np.arange(number), 2 * -(-number // MOST_OUTPUTS))
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for done in [pool.submit(layer.program, part, feeds) for part in parts]:
+            done.result()
+    tiles = Tiles(planned.placement, np.ascontiguousarray(layer.levels.transpose(0, 2, 1)), layer.inverted)
+    return Encoded(planned, tiles, layer.held)
+
+
+@dataclass(frozen=True, eq=False)
+class _RowBlock:
+    """One row block. wordlines: i64 [k]; inputs: i32 [k], that drive them; outputs: i32 [n]. tile, col: i64 [digits,
+    n], the bitline of each digit of each output.
+    """
+
+    wordlines: I64
+    inputs: I32
+    outputs: I32
+    tile: I64
+    col: I64
+
+
+class _Layer:
+    """The cells of a layer, bitline by bitline, so that what is moved lies together: stuck, what each cell is stuck at
+    or FREE, and levels, u8 [T, cols, rows]. inverted: u8 [T, cols]. held: i16 [K, N].
+    """
+
+    def __init__(self, planned: Planned, die: KnownDie, target: Target) -> None:
+        self.target, self.encoding, self.codes = target, planned.placement.encoding, planned.quantized.codes
+        self.row_blocks = list(_row_blocks(planned.placement))
+        faults = die.faults_of(planned.placement.crossbar)
+        self.stuck = stuck_cells(np.ascontiguousarray(faults.transpose(0, 2, 1)), target.top_level, FREE)
+        self.levels = np.zeros_like(self.stuck)
+        self.inverted = np.zeros(self.stuck.shape[:2], np.uint8)
+        self.held = np.zeros(self.codes.shape, np.int16)
+
+    def program(self, part: I64, feeds: Feeds | None) -> None:
+        """Fill in what some outputs hold: places in the row blocks' lists."""
+        reads = [
+            _reads(block.wordlines, self.target) if self.target.weights.column_inversion else None
+            for block in self.row_blocks
+        ]
+        descents = (self._descent(block, part) for block in self.row_blocks)
+        if feeds is None:
+            for block, descent, read in zip(self.row_blocks, descents, reads, strict=True):
+                self._write(block, part, descent.held(descent.settle(read)))
+            return
+        kept = list(descents)
+        settled = [descent.settle(read) for descent, read in zip(kept, reads, strict=True)]
+        for block, descent, levels in zip(self.row_blocks, kept, compensate(kept, settled, reads, feeds), strict=True):
+            self._write(block, part, descent.held(levels))
+
+    def _descent(self, block: _RowBlock, part: I64) -> Descent:
+        wanted = self.codes[np.ix_(block.inputs, block.outputs[part])].astype(np.int16)
+        stuck = self.stuck[block.tile[:, part], block.col[:, part]][:, :, block.wordlines]
+        cells = Block(wanted + np.int16(self.encoding.offset), np.ascontiguousarray(stuck.transpose(0, 2, 1)))
+        return Descent(cells, self.encoding.digits, _reachable(self.encoding, self.target.top_level))
+
+    def _write(self, block: _RowBlock, part: I64, found: Held) -> None:
+        tile, col, lines = block.tile[:, part], block.col[:, part], np.ix_(block.inputs, block.outputs[part])
+        self.levels[tile[..., None], col[..., None], block.wordlines] = found.levels.transpose(0, 2, 1)
+        self.inverted[tile, col] = found.inverted
+        self.held[lines] = self.codes[lines] - found.missed
+
+
+def _row_blocks(placement: Placement) -> Iterator[_RowBlock]:
     for tiles in placement.row_blocks():
         wordlines = np.flatnonzero(placement.wordline_input[tiles.start] >= 0)
-        inputs = placement.wordline_input[tiles.start, wordlines]
         tile, col = np.nonzero(placement.bitline_output[tiles] >= 0)
         digit = placement.bitline_digit[tiles][tile, col]
         outputs, column = np.unique(placement.bitline_output[tiles][tile, col], return_inverse=True)
         assert len(digit) == len(placement.encoding.digits) * len(outputs), "a digit is given up, or copied"
-        # Bitline by bitline, so that what is moved lies together.
-        by_bitline = np.ascontiguousarray(faults[tiles][:, wordlines].transpose(0, 2, 1))
-        stuck = np.empty((len(placement.encoding.digits), len(outputs), len(inputs)), np.uint8)
-        stuck[digit, column] = stuck_cells(by_bitline[tile, col], target.top_level, FREE)
-        wanted = codes[np.ix_(inputs, outputs)].astype(np.int16)
-        block = Block(wanted + np.int16(placement.encoding.offset), np.ascontiguousarray(stuck.transpose(0, 2, 1)))
-        reads = _reads(wordlines, target) if target.weights.column_inversion else None
-        found = hold(block, placement.encoding.digits, _reachable(placement.encoding, target.top_level), reads)
-        programmed = np.zeros_like(by_bitline)
-        programmed[tile, col] = np.ascontiguousarray(found.levels.transpose(0, 2, 1))[digit, column]
-        levels[tiles, wordlines] = programmed.transpose(0, 2, 1)
-        inverted[tiles.start + tile, col] = found.inverted[digit, column]
-        held[np.ix_(inputs, outputs)] = wanted - found.missed
-    return Encoded(planned, Tiles(placement, levels, inverted), held)
+        at = np.empty((2, len(placement.encoding.digits), len(outputs)), np.int64)
+        at[:, digit, column] = tiles.start + tile, col
+        yield _RowBlock(wordlines, placement.wordline_input[tiles.start, wordlines], outputs, *at)
 
 
 def relative_error(encoded: Encoded) -> float:

@@ -39,6 +39,15 @@ class Reads:
     unit: I64
     capacity: F64
 
+    def clips(self, levels: U8) -> npt.NDArray[np.bool_]:
+        """Which bitlines a read could drive beyond the converter: bool [digits, n] of levels u8 [digits, k, n]."""
+        return np.logical_or.reduce(self.sums(levels) > self.capacity[:, None], axis=1)
+
+    def sums(self, cells: U8 | npt.NDArray[np.bool_]) -> I32:
+        """What the cells of each bitline add up to in each operation unit: i32 [digits, units, n]."""
+        starts = np.flatnonzero(np.diff(self.unit, prepend=-1))
+        return np.add.reduceat(cells, starts, axis=1, dtype=np.int32)
+
 
 @dataclass(frozen=True, eq=False)
 class Held:
@@ -53,17 +62,17 @@ class Held:
 
 @dataclass(frozen=True, eq=False)
 class _Stuck:
-    """The stuck cells of one digit, flat. where: i64, places in [k, n]. output: i64, which of the n. row: i64, of the
-    table. change: i32, what inverting an upright bitline adds to what is asked of the free cells.
+    """The stuck cells of one digit, flat. where: i64, places in [k, n]. output: i64, which of the n. zero: i64, as
+    `Reachable.zeros`. change: i32, what inverting an upright bitline adds to what is asked of the free cells.
     """
 
     where: I64
     output: I64
-    row: I64
+    zero: I64
     change: I32
 
 
-class _Descent:
+class Descent:
     """A row block on the way to its levels: what its stuck cells add up to under the inversions chosen so far."""
 
     def __init__(self, block: Block, digits: Sequence[int], reachable: Reachable) -> None:
@@ -72,11 +81,11 @@ class _Descent:
         keys = np.zeros(block.codes.shape, np.int64)
         for digit, free in zip(self.digits, self.free, strict=True):
             keys += reachable.place(digit) * free.astype(np.int64)
-        self.row = reachable.rows(keys) * reachable.sums - reachable.lowest
+        self.zero = reachable.zeros(keys)
         self.inverted = np.zeros((len(block.stuck), block.codes.shape[1]), np.bool_)
         self.rest = block.codes.astype(np.int32)
         self.stuck = [self._take_down(i) for i in range(len(digits))]
-        self.missed = self.miss(self.rest, self.row)
+        self.missed = reachable.lack(self.rest, self.zero)
 
     def _take_down(self, i: int) -> _Stuck:
         """The stuck cells of a digit; what they hold is taken off what is asked of the free ones."""
@@ -84,19 +93,14 @@ class _Descent:
         held = self.block.stuck[i].reshape(-1)[where].astype(np.int32)
         self.rest.reshape(-1)[where] -= self.digits[i] * held
         change = self.digits[i] * (2 * held - self.top)
-        return _Stuck(where, where % self.rest.shape[1], self.row.reshape(-1)[where], change)
-
-    def miss(self, rest: I32, row: I64) -> I32:
-        """How far the nearest sum of the free cells stays below what is left for them, i32 of i32, same shape."""
-        asked = np.clip(rest, self.reachable.lowest, -self.reachable.lowest)
-        return rest - self.reachable.nearest.reshape(-1)[row + asked]
+        return _Stuck(where, where % self.rest.shape[1], self.zero.reshape(-1)[where], change)
 
     def flipped(self, i: int) -> tuple[I32, I32]:
         """rest and missed where digit i is stuck, if all its bitlines were inverted the other way."""
         stuck = self.stuck[i]
         sign = np.where(self.inverted[i], np.int32(-1), np.int32(1))
         rest = self.rest.reshape(-1)[stuck.where] + stuck.change * sign[stuck.output]
-        return rest, self.miss(rest, stuck.row)
+        return rest, self.reachable.lack(rest, stuck.zero)
 
     def flip(self, i: int, outputs: npt.NDArray[np.bool_], rest: I32, missed: I32) -> None:
         """Invert the bitlines of digit i of some outputs the other way; rest, missed: as `flipped` gives them."""
@@ -123,6 +127,17 @@ class _Descent:
             if settled:
                 return
 
+    def settle(self, reads: Reads | None) -> U8:
+        """Choose the inversions; none where `reads` is None. Gives the levels."""
+        if reads is None:
+            return self.levels(slice(None))
+        self.descend()
+        return self.lighten(reads)
+
+    def held(self, levels: U8) -> Held:
+        """What the row block holds with these levels."""
+        return Held(levels, self.inverted.astype(np.uint8), self.missed.astype(np.int16))
+
     def levels(self, outputs: I64 | slice) -> U8:
         """As stored, of some outputs: u8 [digits, k, n], of all that hold these values those that add up to least. An
         inverted bitline subtracts what it stores, so that it stands with those of the other sign.
@@ -135,8 +150,8 @@ class _Descent:
             subtracting, adding = (self.reachable.place(sign * abs(digit)) for sign in (-1, 1))
             keys += np.where(adds[i], adding, subtracting) * free[i]
             asked -= np.where(inverted[i], np.int32(digit * self.top), np.int32(0)) * free[i]
-        row = self.reachable.rows(keys) * self.reachable.sums - self.reachable.lowest
-        totals = self.reachable.totals.reshape(-1, len(self.reachable.kinds))[row + asked]
+        zero = self.reachable.zeros(keys)
+        totals = self.reachable.totals.reshape(-1, len(self.reachable.kinds))[zero + asked]
         levels = self.block.stuck[:, :, outputs].copy()
         for m in range(0, len(self.reachable.kinds), 2):
             of_magnitude = [i for i, d in enumerate(self.digits) if abs(d) == self.reachable.kinds[m]]
@@ -148,10 +163,7 @@ class _Descent:
         one without stuck cells where that is the lighter way, as on a die that nobody knows. Gives the levels.
         """
         levels = self.levels(slice(None))
-        starts = np.flatnonzero(np.diff(reads.unit, prepend=-1))
-        total = np.add.reduceat(levels, starts, axis=1, dtype=np.int32)
-        free = np.add.reduceat(self.free, starts, axis=1, dtype=np.int32)
-        fixed = np.add.reduceat(levels * ~self.free, starts, axis=1, dtype=np.int32)
+        total, free, fixed = (reads.sums(cells) for cells in (levels, self.free, levels * ~self.free))
         other = 2 * fixed + self.top * free - total
         capacity = reads.capacity[:, None]
         clips, would = (total > capacity).any(axis=1), (other > capacity).any(axis=1)
@@ -200,7 +212,7 @@ def _shares(most: int, size: int) -> U8:
 
 def squared_errors(block: Block, digits: Sequence[int], reachable: Reachable, column_inversion: bool) -> I64:
     """What `hold` leaves of error, before it looks at reads: i64 [n], a sum over each output's wordlines."""
-    descent = _Descent(block, digits, reachable)
+    descent = Descent(block, digits, reachable)
     if column_inversion:
         descent.descend()
     return (descent.missed.astype(np.int64) ** 2).sum(axis=0)
@@ -210,10 +222,5 @@ def hold(block: Block, digits: Sequence[int], reachable: Reachable, reads: Reads
     """For every weight the value nearest to its code that its cells can still hold, and the levels that make it. reads:
     None where bitlines cannot be inverted.
     """
-    descent = _Descent(block, digits, reachable)
-    if reads is None:
-        levels = descent.levels(slice(None))
-    else:
-        descent.descend()
-        levels = descent.lighten(reads)
-    return Held(levels, descent.inverted.astype(np.uint8), descent.missed.astype(np.int16))
+    descent = Descent(block, digits, reachable)
+    return descent.held(descent.settle(reads))

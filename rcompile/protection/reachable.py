@@ -7,11 +7,15 @@ each magnitude, how many subtract it. A combination of counts is worked out when
 
 from __future__ import annotations
 
+from threading import Lock
+from typing import TypeVar
+
 import numpy as np
 
 from rcompile.hardware.encoding import Encoding
-from rcompile.layout.normal_form import I16, I64
+from rcompile.layout.normal_form import I16, I32, I64
 
+Sums = TypeVar("Sums", I32, I64)
 NEVER = 1 << 14  # more than any levels add up to
 # Up to so many combinations have each their place in an index; of more, those that occur are sorted.
 INDEXED = 1 << 23
@@ -37,14 +41,27 @@ class Reachable:
         self.totals: I16 = np.empty((0, self.sums, len(self.kinds)), np.int16)
         self._places = np.cumprod([1, *(most + 1 for most in self.most)]).tolist()
         self._row_of: dict[int, int] = {}
+        self._learning = Lock()
         self._index = np.full(self._places[-1] if self._places[-1] <= INDEXED else 0, -1, np.int32)
 
     def place(self, kind: int) -> int:
         """What one free cell of a signed digit adds to the key of a weight."""
         return int(self._places[self.kinds.index(kind)])
 
-    def rows(self, keys: I64) -> I64:
-        """The row of each weight's free cells: i64 of i64, same shape. keys: the places of its free cells, added up."""
+    def zeros(self, keys: I64) -> I64:
+        """Where the sum 0 of each weight's free cells is in the flat tables: i64 of i64, same shape. keys: the places
+        of its free cells, added up.
+        """
+        return self._rows(keys) * self.sums - self.lowest
+
+    def lack(self, asked: Sums, zeros: I64) -> Sums:
+        """How far the nearest sum of free cells stays below what is asked of them. zeros: as `zeros` gives them."""
+        # Not np.clip, which costs twice as much on a few numbers.
+        within = np.minimum(np.maximum(asked, self.lowest), -self.lowest)
+        return asked - self.nearest.reshape(-1)[zeros + within]
+
+    def _rows(self, keys: I64) -> I64:
+        """The row of each key."""
         if not len(self._index):
             distinct, which = np.unique(keys, return_inverse=True)
             self._learn(distinct)
@@ -56,15 +73,23 @@ class Reachable:
         return rows.astype(np.int64)
 
     def _learn(self, keys: I64) -> None:
-        """Append the rows of combinations that have not occurred before."""
+        """Append the rows of combinations that have not occurred before. Threads learn one after the other, and a row
+        is in the tables before any other thread is told of it.
+        """
+        with self._learning:
+            self._append(keys)
+
+    def _append(self, keys: I64) -> None:
         new = np.array([k for k in keys.tolist() if k not in self._row_of], np.int64)
         for first in range(0, len(new), AT_A_TIME):
             part = new[first : first + AT_A_TIME]
-            self._row_of |= {k: len(self.nearest) + i for i, k in enumerate(part.tolist())}
-            if len(self._index):
-                self._index[part] = len(self.nearest) + np.arange(len(part))
+            known = len(self.nearest)
             nearest, totals = self._of(part)
-            self.nearest, self.totals = np.concatenate([self.nearest, nearest]), np.concatenate([self.totals, totals])
+            self.totals = np.concatenate([self.totals, totals])
+            self.nearest = np.concatenate([self.nearest, nearest])
+            self._row_of |= {k: known + i for i, k in enumerate(part.tolist())}
+            if len(self._index):
+                self._index[part] = known + np.arange(len(part))
 
     def _of(self, keys: I64) -> tuple[I16, I16]:
         """nearest and totals of some combinations: kind by kind, the fewest levels that reach each sum, then back."""

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rcompile.errors import BadInputError
-from rcompile.onnx_in.text import ModelInput, TextEncoder, Texts, read_samples
+from rcompile.onnx_in.text import ModelInput, TextEncoder, Texts
 
 MAX_HELD_OUT = 256
 
@@ -54,19 +53,3 @@ def read_corpus(texts: Texts, labels: Tensor, tokenizer: Path, inputs: Sequence[
     """Raises BadInputError for a tokenizer that cannot be read."""
     encoder = TextEncoder(tokenizer, [ModelInput(n, "tensor(int64)", (None, None)) for n in inputs])
     return Corpus(encoder, texts, labels, np.array(encoder.lengths(texts)))
-
-
-def read_texts(path: Path) -> Texts:
-    """A text a line, or two parted by a tab. Raises BadInputError for a file that cannot be read or holds none."""
-    content = read_samples(path, "Give a UTF-8 text file, a sentence a line.")
-    lines = [line for line in content.split("\n") if line.strip()]
-    if not lines:
-        raise BadInputError(f"'{path}' holds no text. Give a few hundred sentences of the model's kind, one a line.")
-    tabs = ["\t" in line for line in lines]
-    if not any(tabs):
-        return lines
-    if not all(tabs):
-        raise BadInputError(
-            f"'{path}' parts some texts in two by a tab and others not, as '{lines[tabs.index(False)][:40]}'."
-        )
-    return [(first, second) for first, second in (line.split("\t", 1) for line in lines)]

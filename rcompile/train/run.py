@@ -15,9 +15,10 @@ from torch import Tensor
 
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
 from rcompile.hardware.target import Target
+from rcompile.onnx_in.text import read_texts
 from rcompile.train.budget import Budget, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
-from rcompile.train.data import read_corpus, read_texts
+from rcompile.train.data import read_corpus
 from rcompile.train.export import check_source, export_model, model_inputs, tokenizer_file
 from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once

@@ -80,6 +80,14 @@ def test_the_best_span_is_the_best_of_all(data: st.DataObject) -> None:
     assert start[0, a] + end[0, b] == best
 
 
+def test_a_span_of_more_than_max_answer_is_none() -> None:
+    encoding = SimpleNamespace(sequence_ids=[1] * 4, offsets=[(0, 1), (2, 3), (4, 5), (6, 7)])
+    start, end = np.array([[9.0, 0, 0, 0]]), np.array([[0, 0, 1.0, 9]])
+    whole = QUESTIONS.model_copy(update={"max_answer": 4})
+    for task, span in ((QUESTIONS, [0, 5]), (whole, [0, 7])):
+        assert task.answers([encoding], {"start": start, "end": end}).tolist() == [span]
+
+
 def test_answers_are_compared_as_squad_does() -> None:
     assert normalised("The  Eiffel-Tower, a tower!") == "eiffeltower tower"
     assert word_f1("in new york", "new york city") == pytest.approx(2 / 3)
@@ -100,7 +108,7 @@ def test_embeddings_are_averaged_over_tokens_that_count(texts: int, tokens: int,
 
 
 def test_similarity_ranks_cosines_and_not_lengths() -> None:
-    first, second = np.array([[1.0, 0], [2, 0], [3, 0]]), np.array([[9.0, 1], [0.1, 0.2], [0, 5]])
+    first, second = np.array([[1.0, 0], [2, 0], [3, 0]]), np.array([[0.9, 0.1], [2, 4], [1, 9]])
     task = Similarity(name="s", data="", text=("a", "b"), label="l")
     scores = task.scores(Examples([""] * 6, np.array([5.0, 3.0, 1.0]), ""), np.concatenate([first, second]))
     assert scores == pytest.approx({"spearman": 100})

@@ -65,10 +65,11 @@ def _session(model: ir.Model, source: Path, values: Sequence[ir.Value]) -> Any:
     import onnxruntime as ort
 
     outputs = model.graph.outputs
-    before = len(outputs)
-    outputs.extend(v for v in values if not v.is_graph_output())
+    added = [v for v in values if not v.is_graph_output()]
+    outputs.extend(added)
     proto = ir.to_proto(model)
-    del outputs[before:]
+    for _ in added:
+        outputs.pop()  # onnx_ir takes a deleted slice for outputs still
     options = ort.SessionOptions()
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(source.absolute().parent)

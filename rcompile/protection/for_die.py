@@ -117,7 +117,7 @@ def program_for_die(
 
 
 @dataclass(frozen=True, eq=False)
-class _RowBlock:
+class RowBlock:
     """One row block. wordlines: i64 [k]; inputs: i32 [k], that drive them; outputs: i32 [n]. tile, col: i64 [digits,
     n], the bitline of each digit of each output.
     """
@@ -136,7 +136,7 @@ class _Layer:
 
     def __init__(self, planned: Planned, die: KnownDie, target: Target) -> None:
         self.target, self.encoding, self.codes = target, planned.placement.encoding, planned.quantized.codes
-        self.row_blocks = list(_row_blocks(planned.placement))
+        self.row_blocks = list(row_blocks_of(planned.placement))
         faults = die.faults_of(planned.placement.crossbar)
         self.stuck = stuck_cells(np.ascontiguousarray(faults.transpose(0, 2, 1)), target.top_level, FREE)
         self.levels = np.zeros_like(self.stuck)
@@ -159,20 +159,21 @@ class _Layer:
         for block, descent, levels in zip(self.row_blocks, kept, compensate(kept, settled, reads, feeds), strict=True):
             self._write(block, part, descent.held(levels))
 
-    def _descent(self, block: _RowBlock, part: I64) -> Descent:
+    def _descent(self, block: RowBlock, part: I64) -> Descent:
         wanted = self.codes[np.ix_(block.inputs, block.outputs[part])].astype(np.int16)
         stuck = self.stuck[block.tile[:, part], block.col[:, part]][:, :, block.wordlines]
         cells = Block(wanted + np.int16(self.encoding.offset), np.ascontiguousarray(stuck.transpose(0, 2, 1)))
         return Descent(cells, self.encoding.digits, _reachable(self.encoding, self.target.top_level))
 
-    def _write(self, block: _RowBlock, part: I64, found: Held) -> None:
+    def _write(self, block: RowBlock, part: I64, found: Held) -> None:
         tile, col, lines = block.tile[:, part], block.col[:, part], np.ix_(block.inputs, block.outputs[part])
         self.levels[tile[..., None], col[..., None], block.wordlines] = found.levels.transpose(0, 2, 1)
         self.inverted[tile, col] = found.inverted
         self.held[lines] = self.codes[lines] - found.missed
 
 
-def _row_blocks(placement: Placement) -> Iterator[_RowBlock]:
+def row_blocks_of(placement: Placement) -> Iterator[RowBlock]:
+    """The row blocks of a placement in which each digit of an output is on one bitline."""
     for tiles in placement.row_blocks():
         wordlines = np.flatnonzero(placement.wordline_input[tiles.start] >= 0)
         tile, col = np.nonzero(placement.bitline_output[tiles] >= 0)
@@ -181,7 +182,7 @@ def _row_blocks(placement: Placement) -> Iterator[_RowBlock]:
         assert len(digit) == len(placement.encoding.digits) * len(outputs), "a digit is given up, or copied"
         at = np.empty((2, len(placement.encoding.digits), len(outputs)), np.int64)
         at[:, digit, column] = tiles.start + tile, col
-        yield _RowBlock(wordlines, placement.wordline_input[tiles.start, wordlines], outputs, *at)
+        yield RowBlock(wordlines, placement.wordline_input[tiles.start, wordlines], outputs, *at)
 
 
 def relative_error(encoded: Encoded) -> float:

@@ -67,14 +67,14 @@ def _session(model: ir.Model, source: Path, values: Sequence[ir.Value]) -> Any:
     outputs = model.graph.outputs
     before = len(outputs)
     outputs.extend(v for v in values if not v.is_graph_output())
-    proto = ir.to_proto(model)
+    content = ir.to_proto(model).SerializeToString()
     del outputs[before:]
     options = ort.SessionOptions()
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(source.absolute().parent)
     )
     try:
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime cannot run '{source}' on samples: {error}") from None
 

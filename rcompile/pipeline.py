@@ -83,9 +83,9 @@ def compile_model(  # noqa: PLR0913 -- each is a thing of its own to ask for
         graph = read_model(job.source)
         found = _find(graph, options)
         protected = _protect(found.linears, job, progress)
+        moments = input_moments(graph, job.source, found.linears, Path(compensate)) if compensate else {}
         die = _known_die(found.linears, job, progress)
         scales = calibrate(graph, job.source, found.linears, Path(samples), job.target) if samples else {}
-        moments = input_moments(graph, job.source, found.linears, Path(compensate)) if compensate else {}
         encoded = _encode(found.linears, protected, job.target, die, moments)
         findings = Findings(scales, protected, found.unmapped, die)
         with new_bundle(bundle) as folder:

@@ -157,6 +157,20 @@ def test_no_read_is_driven_beyond_the_converter() -> None:
     assert (tight.clips(after) & ~tight.clips(before)).any()
 
 
+def test_an_output_that_would_be_worse_stays_as_it_was() -> None:
+    """One of some thousand would be; one of these is, if nobody looks."""
+    rng, seed = np.random.default_rng(36), 36
+    codes, cells = rng.integers(-15, 16, (20, 400)), (4, 20, 400)
+    stuck = np.where(rng.random(cells) < 0.3, rng.choice([0, 3], cells), FREE).astype(np.uint8)
+    descent, levels = settled(codes, stuck, None)
+    moments = correlated(20, seed)
+    damped = moments + DAMPING * moments.diagonal().mean() * np.eye(20)
+    before, _ = descent.missed, compensate([descent], [levels], [None], feeds_of(moments))
+    energies = [(missed * (damped @ missed)).sum(axis=0) for missed in (before, descent.missed)]
+    assert (energies[1] <= energies[0] * (1 + 1e-4)).all()
+    assert energies[1].sum() < 0.8 * energies[0].sum()
+
+
 @pytest.fixture(scope="module")
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier, the map of a chip for it, and samples of each kind."""
@@ -198,6 +212,12 @@ def test_a_bundle_names_its_samples_and_is_proven(samples: str, chip: Path, tmp_
     assert run("check", tmp_path / "a", "--die-map", chip / "map.npz").exit_code == OK
     for file in (p for p in (tmp_path / "a").rglob("*") if p.is_file()):
         assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_a_model_is_run_on_two_kinds_of_samples(chip: Path, tmp_path: Path) -> None:
+    """What calibration asked of the graph is not there any more when compensation asks."""
+    done = compile_for(chip, tmp_path / "b", chip / "samples.txt", "--calibrate", chip / "samples.npz")
+    assert done.exit_code == OK, done.output
 
 
 def test_bad_samples_are_refused(chip: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def _session(model: ir.Model, source: Path, values: Sequence[ir.Value]) -> Any:
     outputs = model.graph.outputs
     added = [v for v in values if not v.is_graph_output()]
     outputs.extend(added)
-    proto = ir.to_proto(model)
+    content = ir.to_proto(model).SerializeToString()
     for _ in added:
         outputs.pop()  # onnx_ir takes a deleted slice for outputs still
     options = ort.SessionOptions()
@@ -75,7 +75,7 @@ def _session(model: ir.Model, source: Path, values: Sequence[ir.Value]) -> Any:
         "session.model_external_initializers_file_folder_path", str(source.absolute().parent)
     )
     try:
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises one class a status code
         raise BadInputError(f"ONNX Runtime cannot run '{source}' on samples: {error}") from None
 

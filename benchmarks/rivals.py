@@ -176,7 +176,12 @@ def main(model: Path, data: Path, limit: int | None, dies: int, rates: Sequence[
         bundle = Bundle.open(Path(folder) / "bundle")
         session = _session(graph, linears, {})
         question = Question(TASK, TASK.load(data, limit), bundle, session)
-        what = {"fp32": question.score(session).points, "sentences": len(question.labels), "dies": dies}
+        what = {
+            "fp32": question.score(session).points,
+            "sentences": len(question.labels),
+            "dies": dies,
+            "samples": samples,
+        }
         rows = [
             row
             for rate in rates
@@ -216,7 +221,8 @@ def _chip(layers: Sequence[Layer], die: Die, target: Target) -> Chip:
         quantized = quantize(layer.linear, target)
         lines.append(lines_of(quantized, compact(quantized), target))
         dense += plain_crossbars(layer.linear.inputs, layer.linear.outputs, target)
-    crossbars = np.arange(dense, dtype=np.int32)
+    twice = 2 * sum(x.crossbars(target.bitlines_per_output, target) for x in lines)  # more in a small test alone
+    crossbars = np.arange(max(dense, twice), dtype=np.int32)
     faults = die.faults("", crossbars, target)
     some = faults[:: max(1, dense // TRIED_CROSSBARS)]
     return Chip(target, crossbars, faults, choose_digits(lines, most_bitlines(lines, dense, target), some, target))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,18 @@ def test_ranking(tmp_path: Path) -> None:
     run("benchmarks/ranking.py", "--model", model, "--data", data, "--out", tmp_path)
     rows = json.loads((tmp_path / "ranking.json").read_text())["rows"]
     assert len(rows) == 31 and all(row["predicted"] > 0 and row["measured"] > 0 for row in rows)
+
+
+def test_rivals(tmp_path: Path) -> None:
+    """Every step of ours is better than the one before on the weights, compensation on the outputs."""
+    model = half_pruned(tiny_classifier(tmp_path / "model.onnx", hidden=64))
+    data = write_sentences(tmp_path / "glue")
+    shutil.copyfile(data / "sst2" / "validation.tsv", data / "sst2" / "train.tsv")
+    options = ("--limit", 8, "--dies", 1, "--rates", 0.2, "--samples", 12, "--out", tmp_path / "rivals.json")
+    run("benchmarks/rivals.py", "--model", model, "--data", data, *options)
+    rows = json.loads((tmp_path / "rivals.json").read_text())["rows"]
+    errors = [row["weights"] for row in rows]
+    assert len(rows) == 10 and errors[0] > errors[2] > errors[3] > errors[5] > errors[6] > errors[7] > errors[8]
 
 
 def test_the_results_page_is_that_of_its_data(tmp_path: Path) -> None:

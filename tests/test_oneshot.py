@@ -15,6 +15,7 @@ from rcompile.pipeline import silent  # noqa: E402
 from rcompile.train.budget import Budget, Group, Removal  # noqa: E402
 from rcompile.train.curvature import RIDGE, gather, remove_inputs  # noqa: E402
 from rcompile.train.model import encoder_layers, find_groups, head_linears  # noqa: E402
+from rcompile.train.oneshot import prune_once  # noqa: E402
 from rcompile.train.refit import refit  # noqa: E402
 
 TARGET = changed_target("ideal128x128", crossbar={"rows": 8, "cols": 32, "active_rows": 8})
@@ -36,7 +37,9 @@ class Sentences:
         for i in range(0, count, 16):
             feed = {"input_ids": torch.from_numpy(np.pad(ids[i : i + 16], ((0, 0), (0, padding)), constant_values=1))}
             self.feeds.append({**feed, "attention_mask": (torch.arange(8 + padding) < 8).long().expand(16, -1)})
-        self.batches = [np.array([i]) for i in range(len(self.feeds))]
+
+    def in_order(self, size: int) -> list[np.ndarray]:
+        return [np.array([i]) for i in range(len(self.feeds))]
 
     def batch(self, rows: list[int]) -> tuple[dict[str, torch.Tensor], None]:
         return self.feeds[rows[0]], None
@@ -96,7 +99,7 @@ def test_the_cheapest_lines_go_and_the_budget_holds(inner: int, keep: float, see
 
 def test_padding_weighs_nothing() -> None:
     model = classifier("Bert")
-    seen = [gather(copy.deepcopy(model), (c := Sentences(32, n)), c.batches, silent) for n in (0, 5)]
+    seen = [gather(copy.deepcopy(model), (c := Sentences(32, n)), c.in_order(16), silent) for n in (0, 5)]
     for name, bare in seen[0].items():
         for kind in ("inputs", "outputs", "dropped"):
             torch.testing.assert_close(getattr(bare, kind), getattr(seen[1][name], kind), rtol=1e-3, atol=1e-6)
@@ -129,6 +132,19 @@ def test_copies_of_lines_go_without_a_trace(family: str) -> None:
             plain *= refitted != 0
         truth, refitted, plain = (m(**Sentences(96).feeds[-1]).logits for m in (dense, pruned, cut))
     assert (refitted - truth).norm() < 0.05 * (plain - truth).norm()
+
+
+def test_the_same_samples_give_the_same_weights_within_the_budget() -> None:
+    shapes, groups = find_groups(classifier("MPNet"))
+    budget = Budget.of(shapes, groups, TARGET)
+    (one, masks), (two, _) = (prune_once(classifier("MPNet"), Sentences(32), budget, groups, 0.5, silent) for _ in "12")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert budget.crossbars({g: int(m.sum()) for g, m in masks.items()}) <= 0.5 * budget.crossbars({})
+    for group in groups:
+        for name in group.rows_of:
+            assert not one[f"{name}.weight"][:, ~masks[group.name]].any()
+        for name in group.cols_of:
+            assert not one[f"{name}.weight"][~masks[group.name]].any()
 
 
 @pytest.mark.parametrize("family", ["Bert", "Roberta", "Electra", "MPNet"])

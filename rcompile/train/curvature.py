@@ -111,30 +111,24 @@ def remove_inputs(weight: Tensor, inputs: Tensor, outputs: Tensor) -> Removal:
     and a Kronecker-factored curvature as in van der Ouderaa et al., The LLM Surgeon, 2024). After each of STEPS
     equal steps the others take over, which changes what they are worth.
     """
-    size = len(inputs)
-    at_once = -(-size // STEPS)
-    inverse = torch.linalg.inv(inputs + RIDGE * _mean_diagonal(inputs) * torch.eye(size, dtype=torch.float64))
-    root = torch.linalg.cholesky(
-        outputs + 1e-6 * _mean_diagonal(outputs) * torch.eye(len(outputs), dtype=torch.float64)
-    )
-    work = root.T @ weight.double()
-    left, order, cost = torch.ones(size, dtype=torch.bool), list[int](), [0.0]
-    while left.any():
-        there = left.nonzero()[:, 0]
-        price = work[:, there].square().sum(0) / inverse[there, there]
-        cheapest = torch.argsort(price, stable=True)[:at_once]
-        gone = there[cheapest]
-        left[gone] = False
-        taken = torch.linalg.solve(inverse[gone][:, gone], torch.cat([work[:, gone].T, inverse[gone]], dim=1))
-        lost = float((work[:, gone] * taken[:, : len(work)].T).sum())
-        share = price[cheapest].cumsum(0) / price[cheapest].sum().clamp_min(1e-300)
+    lines = torch.arange(len(inputs))
+    at_once = -(-len(lines) // STEPS)
+    ridge = RIDGE * inputs.diagonal().mean().clamp_min(1e-30)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(inputs + ridge * torch.eye(len(lines), dtype=ridge.dtype)))
+    work = torch.stack([weight.double(), outputs @ weight.double()])  # W and G W, as inputs leave
+    order, cost = list[int](), [0.0]
+    while len(lines):
+        price = (work[0] * work[1]).sum(0).clamp_min(0) / inverse.diagonal()
+        ranks = torch.argsort(price, stable=True)
+        gone, stay = ranks[:at_once], ranks[at_once:].sort().values
+        among = torch.linalg.cholesky(inverse[gone][:, gone])
+        taken = torch.cholesky_solve(work[:, :, gone].mT, among)
+        lost = max(0.0, float((work[1][:, gone] * taken[0].T).sum()))
+        share = price[gone].cumsum(0) / price[gone].sum().clamp_min(1e-300)
         cost += [cost[-1] + lost * float(part) for part in share]
-        order += gone.tolist()
-        work -= taken[:, : len(work)].T @ inverse[gone]
-        inverse -= inverse[:, gone] @ taken[:, len(work) :]
+        order += lines[gone].tolist()
+        across = inverse[gone][:, stay]
+        work = work[:, :, stay] - taken.mT @ across
+        inverse = inverse[stay][:, stay] - across.T @ torch.cholesky_solve(across, among)
+        lines = lines[stay]
     return Removal(np.array(order, np.int64), np.array(cost))
-
-
-def _mean_diagonal(moments: Tensor) -> Tensor:
-    """The mean square; above zero, so that what nothing depends on can be inverted, too."""
-    return moments.diagonal().mean().clamp_min(1e-30)

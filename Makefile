@@ -28,7 +28,7 @@ $(VENV)/torch: $(VENV)/installed
 	touch $@
 
 test-train: $(VENV)/torch  ## the tests of training and export, which need torch
-	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_gates.py tests/test_export.py tests/test_crash.py tests/test_benchmarks_train.py
+	$(VENV)/bin/pytest -n 2 tests/test_train.py tests/test_gates.py tests/test_oneshot.py tests/test_export.py tests/test_crash.py tests/test_benchmarks_train.py
 
 COUNT ?= 10000
 SEED ?= 1

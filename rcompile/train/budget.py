@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,14 @@ class Group:
     size: int
     rows_of: tuple[str, ...] = ()
     cols_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Removal:
+    """The order in which the lines of a group go, [size], and what the first k cost together, [size + 1]."""
+
+    order: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -90,22 +98,50 @@ class Budget:
         to fewer crossbars that loses least score per crossbar freed. A step is a whole number of crossbars: dropping
         fewer lines frees nothing.
         """
-        self.check(keep)
-        limit = keep * self.crossbars({})
         order = {g: np.argsort(-scores[g], kind="stable") for g in self.groups}
         worth = {g: np.concatenate([[0.0], np.cumsum(scores[g][order[g]])]) for g in self.groups}
-        kept = {g.name: self._rounded(g, int((scores[g.name] >= 0.5).sum())) for g in self.groups.values()}
+
+        def lost(name: str, fewer: int, kept: Mapping[str, int]) -> float:
+            return float(worth[name][kept[name]] - worth[name][fewer]) * self._cells_of_line(name, kept)
+
+        wanted = {g.name: self._rounded(g, int((scores[g.name] >= 0.5).sum())) for g in self.groups.values()}
+        return self._masks(self._within(keep, wanted, lost), order)
+
+    def cheapest(self, removals: Mapping[str, Removal], keep: float) -> Masks:
+        """The lines to keep so that the model takes at most `keep` of its dense crossbars, when it is known what the
+        first k lines of each group cost: from the whole model, greedily as `choose`.
+        """
+
+        def lost(name: str, fewer: int, kept: Mapping[str, int]) -> float:
+            size, cost = self.groups[name].size, removals[name].cost
+            return float(cost[size - fewer] - cost[size - kept[name]])
+
+        whole = {g.name: g.size for g in self.groups.values()}
+        return self._masks(self._within(keep, whole, lost), {g: removals[g].order[::-1] for g in self.groups})
+
+    def _within(
+        self, keep: float, kept: dict[str, int], lost: Callable[[str, int, Mapping[str, int]], float]
+    ) -> dict[str, int]:
+        """How many lines of each group to keep, by the steps down that lose least per crossbar freed.
+
+        lost(group, fewer, kept): what the step from the lines kept to fewer costs.
+        """
+        self.check(keep)
+        limit = keep * self.crossbars({})
         used = self.crossbars(kept)
         while used > limit:
             steps = [(name, fewer) for name in kept for fewer in self._fewer(self.groups[name], kept[name])]
             prices = []
             for name, fewer in steps:
                 freed = used - self.crossbars({**kept, name: fewer})
-                lost = (worth[name][kept[name]] - worth[name][fewer]) * self._cells_of_line(name, kept)
-                prices.append(lost / freed if freed else np.inf)
+                prices.append(lost(name, fewer, kept) / freed if freed else np.inf)
             name, fewer = steps[int(np.argmin(prices))]
-            kept[name] = fewer
+            kept = {**kept, name: fewer}
             used = self.crossbars(kept)
+        return kept
+
+    def _masks(self, kept: Mapping[str, int], order: Mapping[str, npt.NDArray[np.int64]]) -> Masks:
+        """order: the lines of each group, the worthiest first."""
         masks = {g.name: np.zeros(g.size, np.bool_) for g in self.groups.values()}
         for name, mask in masks.items():
             mask[order[name][: kept[name]]] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,24 @@ from rcompile.train.data import Corpus
 from rcompile.train.export import is_classifier, loading, tokenizer_file
 
 RECORD = "training.json"
+# Where the families keep the matrices of a layer: BERT and those that copy it, and MPNet.
+_FEED_FORWARD = {"up": "intermediate.dense", "down": "output.dense"}
+LAYOUTS = (
+    {
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        **_FEED_FORWARD,
+    },
+    {
+        "query": "attention.attn.q",
+        "key": "attention.attn.k",
+        "value": "attention.attn.v",
+        "attention_output": "attention.attn.o",
+        **_FEED_FORWARD,
+    },
+)
 
 
 class GatedLinear(nn.Module):
@@ -129,23 +148,30 @@ def load_classifier(source: str, labels: int | None, *, new_head: bool) -> Any:
         return transformers.AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32, **changed)
 
 
-def encoder_layers(model: Any) -> Any:
+@dataclass(frozen=True)
+class Layer:
+    """A layer of an encoder, and its matrices by the names of LAYOUTS."""
+
+    module: Any
+    parts: dict[str, nn.Linear]
+
+
+def encoder_layers(model: Any) -> list[Layer]:
     """The layers of a BERT-family encoder. Raises UnsupportedError for another family."""
-    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
-    parts = (
-        "attention.self.query",
-        "attention.self.key",
-        "attention.self.value",
-        "attention.output.dense",
-        "intermediate.dense",
-        "output.dense",
+    modules = getattr(getattr(model.base_model, "encoder", None), "layer", None) or ()
+    for layout in LAYOUTS:
+        found = [dict(module.named_modules()) for module in modules]
+        if found and all(isinstance(inside.get(path), nn.Linear) for inside in found for path in layout.values()):
+            return [Layer(inside[""], {part: inside[path] for part, path in layout.items()}) for inside in found]
+    raise UnsupportedError(
+        f"{type(model).__name__} is no encoder of BERT's shape (BERT, RoBERTa, ELECTRA, XLM-R, MPNet); prune it elsewhere and compile the result."
     )
-    linears = layers is not None and [dict(x.named_modules()).get(part) for x in layers for part in parts]
-    if not linears or not all(isinstance(x, nn.Linear) for x in linears):
-        raise UnsupportedError(
-            f"{type(model).__name__} is no encoder of BERT's shape (BERT, RoBERTa, ELECTRA, XLM-R); prune it elsewhere and compile the result."
-        )
-    return layers
+
+
+def head_linears(model: Any) -> list[str]:
+    """The linears after the encoder's layers, by module path, in the order in which they run."""
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return names[1 + max(i for i, name in enumerate(names) if ".layer." in name) :]
 
 
 def find_groups(model: Any) -> tuple[dict[str, tuple[int, int]], list[Group]]:
@@ -161,18 +187,17 @@ def find_groups(model: Any) -> tuple[dict[str, tuple[int, int]], list[Group]]:
         coupled_rows.update(rows)
         coupled_cols.update(cols)
 
-    layer: Any
     for i, layer in enumerate(encoder_layers(model)):
-        attention, up, down = layer.attention, layer.intermediate.dense, layer.output.dense
-        inner = attention.self
-        couple("query_key", f"layer.{i}", inner.query.out_features, [], [inner.query, inner.key])
-        couple("value", f"layer.{i}", inner.value.out_features, [attention.output.dense], [inner.value])
-        couple("neuron", f"layer.{i}", up.out_features, [down], [up])
-    head = [name for name in shapes if ".layer." not in name]
+        part = layer.parts
+        couple("query_key", f"layer.{i}", part["query"].out_features, [], [part["query"], part["key"]])
+        couple("value", f"layer.{i}", part["value"].out_features, [part["attention_output"]], [part["value"]])
+        couple("neuron", f"layer.{i}", part["up"].out_features, [part["down"]], [part["up"]])
+    head = head_linears(model)
     for name, (inputs, outputs) in shapes.items():
-        if name not in coupled_rows and name not in head[1:]:
+        inside = ".layer." in name  # what comes before the layers is left alone
+        if name not in coupled_rows and (inside or name == head[0]):
             groups.append(Group(f"{name}.rows", inputs, rows_of=(name,)))
-        if name not in coupled_cols and name not in head:
+        if name not in coupled_cols and inside:
             groups.append(Group(f"{name}.cols", outputs, cols_of=(name,)))
     return shapes, groups
 

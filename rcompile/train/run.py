@@ -16,13 +16,14 @@ from torch import Tensor
 from rcompile.errors import BadInputError, UnsupportedError, UsageError
 from rcompile.hardware.target import Target
 from rcompile.onnx_in.text import read_texts
+from rcompile.pipeline import Progress, silent
 from rcompile.train.budget import Budget, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
 from rcompile.train.data import read_corpus
 from rcompile.train.export import check_source, export_model, model_inputs, tokenizer_file
 from rcompile.train.model import RECORD, find_groups, load_classifier, save
 from rcompile.train.oneshot import prune_once
-from rcompile.train.trainer import WRITING, Progress, Recipe, Trainer
+from rcompile.train.trainer import WRITING, Recipe, Trainer
 from runtime.scoring.glue import Glue, of_split
 
 CHECKPOINT = "checkpoint.pt"
@@ -52,7 +53,7 @@ def train(  # noqa: PLR0913  # a user's call names them
     *,
     new_head: bool = False,
     force: bool = False,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Pruned:
     """Fine-tune `source` on a task, pruning as the recipe says; write a Hugging Face directory with model.onnx in it.
 
@@ -102,7 +103,7 @@ def prune(
     keep: float,
     *,
     force: bool = False,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Pruned:
     """Cut a fine-tuned model once, without training: samples say which lines matter, least squares mend the rest.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rcompile.errors import BadInputError
+from rcompile.pipeline import Progress
 from rcompile.train.budget import Budget, Group, Masks
 from rcompile.train.crossbar_aware import CrossbarRead
 from rcompile.train.data import Corpus
@@ -20,7 +21,6 @@ from rcompile.train.gates import COLDEST, HOTTEST, Gates
 from rcompile.train.losses import distillation_loss, label_loss
 from rcompile.train.model import cut, gate_linears, line_importance, restore, set_gates
 
-Progress = Callable[[str, int, int], None]
 Score = Callable[[Tensor, Tensor], float]
 GATE_RATE = 0.05
 IMPORTANCE_BATCHES = 24

@@ -12,6 +12,7 @@ MODEL = DOCS / "demo" / "sst2-minilm.onnx"
 TASKS = [
     DOCS / "results" / f"{task}.jsonl"
     for task in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+    if (DOCS / "results" / f"{task}.jsonl").exists()
 ]
 GIVEN = [path for path in (DOCS / "results").glob("*.jsonl") if "-" in path.stem]
 SHOWN = {

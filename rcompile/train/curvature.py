@@ -16,6 +16,7 @@ from rcompile.train.data import Corpus
 
 STEPS = 64  # in which the lines of a group go; after each, what is left takes over their work
 RIDGE = 1e-3  # of the mean input energy
+ROUNDING = 1e-12  # of the energy, the mean included: what a difference of float64 sums may be off
 
 
 class Curvature:
@@ -41,7 +42,7 @@ class Curvature:
         def weigh(gradient: Tensor) -> None:
             g = gradient.reshape(-1, gradient.shape[-1])
             weight = g.square().sum(1, keepdim=True)
-            seen = torch.cat([x, torch.ones(len(x), 1)], dim=1)
+            seen = torch.cat([x, torch.ones(len(x), 1)], dim=1).double()  # what is left without the mean may be little
             mean = (weight * y).sum(0) / weight.sum().clamp_min(1e-30)
             self.moments += (weight * seen).T @ seen
             self.outputs += g.T @ g
@@ -54,7 +55,8 @@ class Curvature:
         """Second moments of the centred inputs, their weights summing to one; a bias makes up for their mean."""
         moments = self.moments / self.moments[-1, -1].clamp_min(1e-30)
         mean = moments[:-1, -1]
-        return moments[:-1, :-1] - mean[:, None] * mean
+        rounding = ROUNDING * moments.diagonal().mean() * torch.eye(len(mean), dtype=torch.float64)
+        return moments[:-1, :-1] - mean[:, None] * mean + rounding
 
 
 def gather(

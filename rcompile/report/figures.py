@@ -30,7 +30,8 @@ SERIES, AXIS, GRID = list(COLOURS)[:6], "#767676", "#dddddd"
 MARKERS, DASHES = "osD^vPX", ["-", "--", "-.", (0, (5, 1, 1, 1, 1, 1))]
 WIDE, NARROW, SMALL = (8.6, 4.2), (4.2, 4.6), (4.2, 3.1)  # inches, of 72 units of the SVG each
 WRAP = 44  # characters of a legend's line
-MOST_TICKS, MOST_MARKERS = 8, 25
+CHARACTERS = 13  # of an inch
+MOST_MARKERS = 25
 KINDS = {"good": "#ececec", "SA0": "#d55e00", "SA1": "#1f4e9c", "stuck between": "#7b2d8b"}
 
 
@@ -49,8 +50,8 @@ def curves(panel: Panel, size: tuple[float, float], links: Mapping[Point, str] |
         if cleans:
             handles.append(dotted)
             names.append("without faults")
-        _axes(axes, panel)
-        figure.legend(handles, names, loc="outside upper left", ncols=1 if size[0] < 5 else min(3, len(names)))
+        _axes(axes, panel, round(size[0]))
+        figure.legend(handles, names, loc="outside upper left", ncols=_columns(names, size))
         return _svg(figure, {link: _said(point) for point, link in (links or {}).items()})
 
 
@@ -82,20 +83,26 @@ def _line(axes: Any, number: int, points: Sequence[Point], links: Mapping[Point,
     from matplotlib.lines import Line2D
 
     looks = {"color": SERIES[number % len(SERIES)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.8}
-    marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": 6, "color": looks["color"]}
+    marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": 6}
     at, means = [p.stuck for p in points], [round(p.score.mean, 4) for p in points]
-    axes.plot(at, means, **looks)
     known = [p for p in points if isfinite(p.score.low)]
     lows, highs = [round(p.score.low, 4) for p in known], [round(p.score.high, 4) for p in known]
     axes.fill_between([p.stuck for p in known], lows, highs, color=looks["color"], alpha=0.15, linewidth=0)
-    for i in range(0, len(points), -(-len(points) // MOST_MARKERS)):
-        (dot,) = axes.plot(at[i], means[i], **marker)
-        dot.set_url(links.get(points[i]))
+    step = -(-len(points) // MOST_MARKERS)
+    axes.plot(at, means, **looks, **({} if links else marker), markevery=step)
+    for i in range(0, len(points) if links else 0, step):
+        (dot,) = axes.plot(at[i], means[i], **marker, color=looks["color"], linestyle="none")
+        dot.set_url(links[points[i]])
     return Line2D([], [], **{**looks, **marker})
 
 
-def _axes(axes: Any, panel: Panel) -> None:
-    """Ticks at the shares that were measured. Bands of few dies are wider than all scores: they are cut."""
+def _columns(names: Sequence[str], size: tuple[float, float]) -> int:
+    """Of a legend that is as wide as its figure."""
+    return max(1, int(CHARACTERS * size[0] / (max(map(len, names)) + 8)))
+
+
+def _axes(axes: Any, panel: Panel, ticks_wanted: int) -> None:
+    """Ticks at shares that were measured. Bands of few dies are wider than all scores: they are cut."""
     points = [point for series in panel.series for point in series.curve]
     shares = sorted({point.stuck for point in points})
     known = [p.score.mean for p in points] + [s.clean for s in panel.series if s.clean is not None]
@@ -107,7 +114,7 @@ def _axes(axes: Any, panel: Panel) -> None:
     axes.set_xlim(float(np.exp(least - room)), float(np.exp(most + room)))
     ticks = shares[:1]
     for share in shares[1:]:
-        if log(share / ticks[-1]) >= (most - least) / MOST_TICKS:
+        if log(share / ticks[-1]) >= (most - least) / ticks_wanted:
             ticks.append(share)
     axes.set_xticks(ticks, [percent(share) for share in ticks])
     axes.minorticks_off()

@@ -69,7 +69,7 @@ def test_one_share_gives_the_worst_point_and_one_die_no_interval() -> None:
     summary = summary_of(study({"none": 5, "auto": 0.5}, [0.01], 1))
     assert words.heading(summary) == "at worst, none scores 85.0 with 1 % stuck cells, 5.0 points below the clean score"
     point = summary.main[0].series[0].points[0]
-    assert (point.sd, words.span(point.score), words.span(None)) == (None, "–", "–")
+    assert (point.sd, words.span(point.score), words.span(None)) == (None, "-", "-")
     assert "needs two shares" in words.carries_interval(summary.main[0].series[0])
 
 
@@ -174,7 +174,9 @@ def test_same_results_same_bytes(tmp_path: Path) -> None:
     text = text_of(lines, tmp_path)
     code = "import sys; from pathlib import Path; from rcompile.report.page import write_report; write_report(*map(Path, sys.argv[1:]))"
     again = [sys.executable, "-c", code, str(tmp_path / "r"), str(tmp_path / "again.html")]
-    subprocess.run(again, check=True, env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)})
+    subprocess.run(
+        again, check=True, env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
     assert (tmp_path / "again.html").read_text() == text
     assert re.sub(r"[0-9a-f]{64}", "", text_of(lines[::-1], tmp_path)) == re.sub(r"[0-9a-f]{64}", "", text)
 

@@ -34,8 +34,8 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A tile as programmed, and its faults on a die. levels, held, faults: u8 [rows, cols]; the level that each cell was
-    given, that it holds, and its `Fault`. command: that shows it.
+    """A tile as programmed, and its faults on a die. levels, held, faults: u8 [rows, cols]; the level that each cell
+    was given, that it holds, and its `Fault`. command: that shows it.
     """
 
     address: str

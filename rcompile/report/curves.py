@@ -31,8 +31,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Way:
-    """What is compared. scheme: of protection, and the bundle if one was given. effects: as JSON. sa1_share: of the stuck
-    cells; -1: of maps.
+    """What is compared. scheme: of protection, and the bundle if one was given. effects: as JSON. sa1_share: of the
+    stuck cells; -1: of maps.
     """
 
     scheme: str
@@ -61,12 +61,15 @@ class Value:
     runs: tuple[Scored, ...]
 
 
+Cleans = dict[Setting, dict[str, float]]
+
+
 def values_of(runs: Sequence[Scored]) -> list[Value]:
     """The scores on dies."""
     return [_value(run) for run in runs if run.die]
 
 
-def clean_scores(runs: Sequence[Scored]) -> dict[Setting, dict[str, float]]:
+def clean_scores(runs: Sequence[Scored]) -> Cleans:
     """Scores without faults by setting, and source and combiner; under "" that of the unprotected model, or the first:
     what is compiled for each die has none of its own.
     """
@@ -82,23 +85,31 @@ def clean_of(cleans: dict[str, float], way: Way) -> float | None:
     return cleans.get(way.source + way.combiner, cleans.get(""))
 
 
-def over_tasks(values: Sequence[Value], cleans: dict[Setting, dict[str, float]]) -> list[Value]:
-    """The mean over all tasks, die by die; of dies that have a score on all. Clean means are added to `cleans`."""
+def over_tasks(values: Sequence[Value]) -> list[Value]:
+    """The mean over all tasks, die by die; of dies that have a score on all."""
     tasks = {value.setting.task for value in values}
     together: dict[tuple[Any, ...], list[Value]] = defaultdict(list)
     for value in values:
-        setting = _mean_setting(value.setting, len(tasks))
-        together[setting, value.way, value.stuck, value.die].append(value)
+        together[_mean_setting(value.setting), value.way, value.stuck, value.die].append(value)
     means = []
     for (setting, *_), parts in together.items():
         if len(parts) == len(tasks):
             runs = tuple(run for part in parts for run in part.runs)
             means.append(replace(parts[0], setting=setting, score=mean(p.score for p in parts), runs=runs))
-    for setting in {value.setting for value in means}:
-        parts = [found for of, found in cleans.items() if _mean_setting(of, len(tasks)) == setting]
+    return means
+
+
+def clean_over_tasks(cleans: Cleans) -> Cleans:
+    """The mean over all tasks of scores without faults; of those that are known on all."""
+    tasks = {setting.task for setting in cleans}
+    together: dict[Setting, list[dict[str, float]]] = defaultdict(list)
+    for setting, found in cleans.items():
+        together[_mean_setting(setting)].append(found)
+    means = {}
+    for setting, parts in together.items():
         if len(parts) == len(tasks):
             keys = set.intersection(*(set(part) for part in parts))
-            cleans[setting] = {key: mean(part[key] for part in parts) for key in keys}
+            means[setting] = {key: mean(part[key] for part in parts) for key in sorted(keys)}
     return means
 
 
@@ -145,8 +156,8 @@ def _setting(run: Scored) -> Setting:
     return Setting(run.model if run.compiled else "", run.hardware, run.task, (limit, run.version, run.data_sha256[:8]))
 
 
-def _mean_setting(of: Setting, tasks: int) -> Setting:
-    return replace(of, task=f"mean of {tasks} tasks", rest=of.rest[:2])
+def _mean_setting(of: Setting) -> Setting:
+    return replace(of, task="mean of all tasks", rest=of.rest[:2])
 
 
 def _bundle(source: str, combiner: str | None) -> str:

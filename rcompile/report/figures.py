@@ -44,12 +44,8 @@ def curves(panel: Panel, size: tuple[float, float], links: Mapping[Point, str] |
         axes = figure.subplots()
         handles = [_line(axes, n, series.curve, links or {}) for n, series in enumerate(panel.series) if series.curve]
         names = [textwrap.fill(series.name, WRAP) for series in panel.series if series.curve]
-        cleans = {s.clean: s.name for s in panel.series if s.clean is not None}
-        for clean in sorted(cleans):
-            dotted = axes.axhline(clean, color=AXIS, linestyle=":", linewidth=1.6)
-        if cleans:
-            handles.append(dotted)
-            names.append("without faults")
+        handles += _clean_lines(axes, panel)
+        names += ["without faults"] * (len(handles) - len(names))
         _axes(axes, panel, round(size[0]))
         figure.legend(handles, names, loc="outside upper left", ncols=_columns(names, size))
         return _svg(figure, {link: _said(point) for point, link in (links or {}).items()})
@@ -67,13 +63,17 @@ def tile_images(tile: Tile) -> str:
         for axes, levels, title in ((panels[0], tile.levels, "as programmed"), (panels[1], tile.held, "on this die")):
             image = axes.imshow(levels, cmap="viridis", interpolation="none", vmin=0, vmax=tile.top_level)
             axes.set(title=title, xlabel="bitline")
+            axes.grid(False)
         figure.colorbar(image, ax=panels[:2], label="level", ticks=range(tile.top_level + 1), shrink=0.8)
         panels[2].imshow(kinds, cmap=ListedColormap(list(KINDS.values())), interpolation="none", vmin=0, vmax=3)
         panels[2].set(title="stuck cells", xlabel="bitline")
+        panels[2].grid(False)
         counts = {name: int((kinds == kind).sum()) for kind, name in enumerate(KINDS)}
         shown = [name for name in list(KINDS)[1:] if counts[name]]
         swatches = [Patch(color=KINDS[name]) for name in shown]
-        figure.legend(swatches, [f"{name}: {counts[name]:,} cells" for name in shown], loc="outside upper right", ncols=3)
+        figure.legend(
+            swatches, [f"{name}: {counts[name]:,} cells" for name in shown], loc="outside upper right", ncols=3
+        )
         panels[0].set_ylabel("wordline")
         return _svg(figure, {})
 
@@ -82,8 +82,12 @@ def _line(axes: Any, number: int, points: Sequence[Point], links: Mapping[Point,
     """A line, its band and its markers; gives the handle for the legend."""
     from matplotlib.lines import Line2D
 
-    looks = {"color": SERIES[number % len(SERIES)], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.8}
-    marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": 6}
+    looks: dict[str, Any] = {
+        "color": SERIES[number % len(SERIES)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "linewidth": 1.8,
+    }
+    marker: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "markersize": 6}
     at, means = [p.stuck for p in points], [round(p.score.mean, 4) for p in points]
     known = [p for p in points if isfinite(p.score.low)]
     lows, highs = [round(p.score.low, 4) for p in known], [round(p.score.high, 4) for p in known]
@@ -94,6 +98,19 @@ def _line(axes: Any, number: int, points: Sequence[Point], links: Mapping[Point,
         (dot,) = axes.plot(at[i], means[i], **marker, color=looks["color"], linestyle="none")
         dot.set_url(links[points[i]])
     return Line2D([], [], **{**looks, **marker})
+
+
+def _clean_lines(axes: Any, panel: Panel) -> list[Any]:
+    """The scores without faults, in the colours of their lines where they differ; gives the handle for the legend."""
+    colours: dict[float, str] = {}
+    for number, series in enumerate(panel.series):
+        if series.clean is not None:
+            colours.setdefault(series.clean, SERIES[number % len(SERIES)])
+    lines = [
+        axes.axhline(clean, color=colour if len(colours) > 1 else AXIS, linestyle=":", linewidth=1.6)
+        for clean, colour in colours.items()
+    ]
+    return lines[:1]
 
 
 def _columns(names: Sequence[str], size: tuple[float, float]) -> int:
@@ -160,6 +177,8 @@ def _svg(figure: Any, titles: Mapping[str, str]) -> str:
         text = text.replace(colour, variable)
     return re.sub(
         r'<a xlink:href="(#[^"]*)" target="_blank">',
-        lambda found: f'<a href="{found[1]}" aria-label="{escape(titles[found[1]])}"><title>{escape(titles[found[1]])}</title>',
+        lambda found: (
+            f'<a href="{found[1]}" aria-label="{escape(titles[found[1]])}"><title>{escape(titles[found[1]])}</title>'
+        ),
         text,
     )

@@ -68,7 +68,7 @@ def page(folder: Path, results: Results, summary: Summary) -> str:
         tasks=[_small(panel) for panel in summary.tasks[:MOST_FIGURES] if panel.drawn],
         left_out=max(0, len(summary.main) - MOST_FIGURES) + max(0, len(summary.tasks) - MOST_FIGURES),
         sources=sources,
-        commands=_commands(summary, sources),
+        commands=commands_of(summary, sources),
         tile=tile,
         tile_svg=tile and tile_images(tile),
         results=RESULTS,
@@ -105,7 +105,7 @@ def _small(panel: Panel) -> Drawn:
     return Drawn(panel.title, (curves(panel, SMALL),), words.panel_words(panel))
 
 
-def _commands(summary: Summary, sources: tuple[Source, ...]) -> list[tuple[Point, str]]:
-    """Of the worst dies."""
+def commands_of(summary: Summary, sources: tuple[Source, ...]) -> list[tuple[Point, str]]:
+    """What repeats each of the worst dies."""
     dense = {(s.run.model, s.run.target): s.ledger.crossbars_dense for s in sources if s.ledger and not s.run.changes}
     return [(point, evaluate_command(point.worst.runs[0], dense)) for point in summary.worst]

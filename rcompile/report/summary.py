@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from math import isfinite
 from statistics import stdev
 
-from rcompile.report.curves import Setting, Value, Way, clean_of, clean_scores, names_of, over_tasks, values_of
+from rcompile.report.curves import (
+    Cleans,
+    Setting,
+    Value,
+    Way,
+    clean_of,
+    clean_over_tasks,
+    clean_scores,
+    names_of,
+    over_tasks,
+    values_of,
+)
 from rcompile.report.lines import Results, Scored
 from runtime.statistics.intervals import Interval, interval, paired
 from runtime.statistics.tolerated import Tolerated, tolerated_rate
@@ -83,7 +94,7 @@ def summarize(results: Results) -> Summary:
     runs = results.runs
     values, cleans = values_of(runs), clean_scores(runs)
     several = len({run.task for run in runs}) > 1
-    means = over_tasks(values, cleans) if several else []
+    means = over_tasks(values) if several else []
     names = names_of(sorted({value.way for value in values}, key=str))
     panels = _panels(values, cleans, names)
     points = [point for panel in panels for series in panel.series for point in series.points]
@@ -91,7 +102,7 @@ def summarize(results: Results) -> Summary:
         runs=len(runs),
         cut=results.cut,
         metric=", ".join(sorted({run.metric for run in runs})),
-        main=_panels(means, cleans, names) if several else panels,
+        main=_panels(means, clean_over_tasks(cleans), names) if several else panels,
         tasks=panels if several else (),
         worst=tuple(sorted(points, key=lambda p: (p.worst.score - p.score.mean, str(p.worst)))[:MOST_DIES]),
         sources=tuple({run.source_sha256: run for run in runs}.values()),
@@ -100,9 +111,7 @@ def summarize(results: Results) -> Summary:
     )
 
 
-def _panels(
-    values: Sequence[Value], cleans: dict[Setting, dict[str, float]], names: dict[Way, str]
-) -> tuple[Panel, ...]:
+def _panels(values: Sequence[Value], cleans: Cleans, names: dict[Way, str]) -> tuple[Panel, ...]:
     grouped: dict[Setting, dict[Way, list[Value]]] = defaultdict(lambda: defaultdict(list))
     for value in values:
         grouped[value.setting][value.way].append(value)
@@ -125,9 +134,7 @@ def _titles(settings: Sequence[Setting]) -> dict[Setting, str]:
             for i, word in enumerate(setting.rest)
             if len({s.rest[i] for s in settings if s.task == setting.task}) > 1
         ]
-        titles[setting] = ", ".join(
-            [f"{setting.model or 'bundles'} on {setting.hardware}", setting.task, *differs]
-        )
+        titles[setting] = ", ".join([f"{setting.model or 'bundles'} on {setting.hardware}", setting.task, *differs])
     return titles
 
 

@@ -19,7 +19,7 @@ def heading(summary: Summary) -> str:
 
 
 def verdict(panel: Panel) -> str:
-    """The outcome: what each way carries, the best first; or the worst point where there are no two shares to compare."""
+    """The outcome: what each way carries, the best first; or the worst point where no two shares can be compared."""
     known = [series for series in panel.series if series.tolerated]
     if known:
         best = sorted(known, key=lambda series: -(series.tolerated.rate if series.tolerated else 0))
@@ -67,7 +67,7 @@ def percent(share: float) -> str:
 def span(found: Interval | None) -> str:
     """An interval, in points."""
     if found is None or not isfinite(found.low):
-        return "–"
+        return "-"
     return f"{found.low:.2f} to {found.high:.2f}"
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,10 @@ from rcompile.campaigns.store import RESULTS, read_lines
 from rcompile.campaigns.study import read_study, study_of
 from rcompile.campaigns.workers import Workers
 from rcompile.errors import BadInputError
+from rcompile.report.bundles import sources_of
+from rcompile.report.lines import read_results
+from rcompile.report.page import commands_of
+from rcompile.report.summary import summarize
 
 STUDY = """
 models = "m.onnx"
@@ -246,3 +252,22 @@ def test_a_campaign_as_a_table(study: Path, whole: Path, monkeypatch: pytest.Mon
     scores = {line["die"] and line["die"]["seed"]: line["score"] for line in read_lines(whole) if line["protect"] == "none"}  # fmt: skip
     assert list(found["score"]) == [scores[None], scores[2]]
     assert found["die.seed"][1] == 2 and found["found.sa1"][1] > 0.15
+
+
+def test_the_commands_of_a_report_repeat_its_scores(
+    whole: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the worst dies: on the bundle that lies there, and on one that is compiled for the die."""
+    shutil.copytree(whole, tmp_path / "r")
+    for name in ("m.onnx", "tokenizer.json"):
+        shutil.copy(study.parent / name, tmp_path / "r")
+    monkeypatch.chdir(tmp_path / "r")
+    monkeypatch.setenv("RCOMPILE_GLUE", str(study.parent / "glue"))
+    summary = summarize(read_results(Path()))
+    commands = commands_of(summary, sources_of(Path(), summary.sources))
+    assert {point.worst.runs[0].protect for point, _ in commands} == {"none", "die"}
+    for point, command in commands:
+        for part in command.split(" && "):
+            done = run(*shlex.split(part)[1:], "--json")
+            assert done.exit_code == OK, done.output
+        assert round(json.loads(done.output)["dies"][0]["score"], 6) == point.worst.score

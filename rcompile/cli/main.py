@@ -15,6 +15,7 @@ from rcompile.cli.commands import FAILED, Commands
 from rcompile.cli.die import die
 from rcompile.cli.evaluate import evaluate
 from rcompile.cli.images import images
+from rcompile.cli.report import report
 from rcompile.cli.targets import targets
 from rcompile.cli.terminal import JSON, QUIET, force_option, progress_bar, stdout_console
 from rcompile.cli.train import prune, train
@@ -295,6 +296,6 @@ def show_help(ctx: click.Context, command: tuple[str, ...]) -> None:
 
 
 for command in (
-    compile, evaluate, campaign, inspect, check, diff, images, die, export, train, prune, targets, show_help,
+    compile, evaluate, campaign, report, inspect, check, diff, images, die, export, train, prune, targets, show_help,
 ):  # fmt: skip
     main.add_command(command)

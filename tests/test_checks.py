@@ -39,10 +39,10 @@ def outcome(project: Path, folder: Path, update: bool = False, **keys: Any) -> O
         ({"dies": "auto", "sa1": 1e-6, "max_loss_points": 2, "max_dies": 3}, "undecided", 3),
         ({"dies": "auto", "sa1": 1e-6, "min_score": 99, "min_yield": 0.8}, "pass", range(10, 40)),
         ({"dies": "auto", "stuck": 0.4, "max_loss_points": 1, "min_yield": 0.8}, "fail", range(2, 12)),
-        ({"dies": "1-11", "sa1": 1e-6, "min_score": 99, "min_yield": 0.7}, "pass", 11),
+        ({"dies": "1-11", "sa1": 1e-6, "max_loss_points": 0, "min_yield": 0.7}, "pass", 11),
         ({"dies": "1-10", "sa1": 1e-6, "min_score": 99, "min_yield": 0.7}, "undecided", 10),
         ({"dies": "1-2", "sa1": 1e-6, "min_score": 99.5, "max_loss_points": 0.5}, "pass", 2),
-        ({"dies": "1-2", "effects": ["variation"], "min_score": 101, "max_loss_points": 101}, "fail", 2),
+        ({"dies": "1-4", "effects": ["variation"], "min_score": 500, "max_loss_points": 500}, "fail", 4),
         ({"dies": "1", "sa1": 1e-6, "max_loss_points": 2}, "undecided", 1),
         ({"min_score": 100}, "pass", 0),
         ({"min_score": 100.5}, "fail", 0),
@@ -105,6 +105,17 @@ def test_a_baseline_is_of_the_same_dies_whatever_the_bundle(project: Path, tmp_p
     ):
         with pytest.raises(BadInputError, match=said):
             outcome(project, tmp_path, **keys | other)
+
+
+def test_an_evaluation_is_a_baseline(project: Path, tmp_path: Path) -> None:
+    asked = ("--die", "1-3", "--sa1", 0.1, "--effect", "variation", "--limit", 13)
+    said = run("evaluate", project / "b.bundle", "--task", "sst2", "--data", project / "glue", *asked, "--json")
+    (tmp_path / "b.json").write_text(said.stdout)
+    keys: dict[str, Any] = {"dies": "1-3", "sa1": 0.1, "effects": ["variation"], "limit": 13, "baseline": "b.json"}
+    (judged,) = outcome(project, tmp_path, **keys).judged
+    assert judged.verdict == "pass" and judged.found.mean == 0
+    with pytest.raises(BadInputError, match="has no score of seed 1"):
+        outcome(project, tmp_path, **keys | {"effects": []})
 
 
 def test_baselines_of_chips_and_of_the_clean_bundle(project: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +14,7 @@ from checked_bundle import BAD, GOOD, UNDECIDED, check, checked_project
 from command_line import run
 
 import rcompile
+from rcompile.campaigns.workers import Workers
 
 pytest_plugins = ["pytester"]
 # Installed, it is loaded of itself. What others there are takes longer than a check.
@@ -130,9 +134,15 @@ def test_two_workers_find_the_same(pytester: pytest.Pytester, project: Path, mon
     (pytester.path / "broken.rcheck.toml").write_text("[[check]]\n")
     options = ("-n", "2", "--rcompile-report", "two.json", "--continue-on-collection-errors")
     shown = pytester.runpytest_subprocess(*PLUGIN, *OTHERS, *options)
-    assert "2 failed, 1 passed, 1 undecided, 1 error" in shown.stdout.str()
+    shown.assert_outcomes(failed=2, passed=1, errors=1)
+    assert "1 undecided" in shown.stdout.str()
     one, two = (json.loads((pytester.path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert two == one | {"unreadable": ["broken.rcheck.toml"]} and len(one["checks"]) == 4
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Workers]:
+    yield Workers(lambda: ThreadPoolExecutor(count), count)
 
 
 FIXTURE = """
@@ -147,6 +157,7 @@ def test_a_campaign_in_a_test(pytester: pytest.Pytester, project: Path, monkeypa
     keys = {"bundles": str(project / "b.bundle"), "tasks": "sst2", "data": str(project / "glue"), "dies": "1-2", "rates": [[0.0, 0.1]]}  # fmt: skip
     (pytester.path / "study.toml").write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items()))
     pytester.makepyfile(FIXTURE)
+    monkeypatch.setattr("rcompile.campaigns.run.local", threads)
     pytester.runpytest_inprocess(*PLUGIN, *OTHERS).assert_outcomes(passed=1)
     monkeypatch.setattr("rcompile.campaigns.run.local", lambda *_: pytest.fail("computed again"))
     pytester.runpytest_inprocess(*PLUGIN, *OTHERS).assert_outcomes(passed=1)

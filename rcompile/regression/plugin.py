@@ -140,12 +140,10 @@ def rcompile_campaign(request: pytest.FixtureRequest) -> Callable[..., DataFrame
     return campaign
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True)  # which every pytest knows: this is loaded in projects without checks, too
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Have the report carry what was found."""
-    report = yield
+    report = (yield).get_result()
     if isinstance(item, CheckItem) and call.when == "call":
         root = item.config.rootpath
         place = item.path.relative_to(root) if item.path.is_relative_to(root) else item.path
@@ -155,7 +153,6 @@ def pytest_runtest_makereport(
             "message": str(call.excinfo and call.excinfo.value),
         }
         setattr(report, RECORD, {"file": place.as_posix(), "outcome": report.outcome, **found})
-    return report
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:

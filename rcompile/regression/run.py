@@ -78,7 +78,9 @@ def run_check(check: Check, place: Place, update: bool = False) -> Outcome:
     if update and check.baseline is not None:
         _write(place.folder / check.baseline, first, clean, dies)
         baseline = read_baseline(place.folder / check.baseline)
-    held = None if baseline is None else baseline.scores_of(first.task.name, first.task.sha256, dies)
+    held = None
+    if baseline is not None:  # an evaluation's scores are not rounded, those of lines are
+        held = [round(before, 6) for before in baseline.scores_of(first.task.name, first.task.sha256, dies)]
     judged = judge(check, clean["score"], _scores(clean, lines), held)
     return Outcome(check, first.task, clean, tuple(tried), tuple(lines), judged)
 

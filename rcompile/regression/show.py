@@ -119,6 +119,8 @@ def _found(one: Judgement, check: Check) -> str:
     found, each = one.found, "each bound " if check.auto else ""
     if found.low == found.high:
         return f"{found.mean:.4g}"
+    if not isfinite(found.low):
+        return f"{found.mean:.4g} (too few dies for an interval)"
     return f"{found.mean:.4g} ({found.low:.4g} to {found.high:.4g}, {each}at {100 * check.confidence:g} % confidence)"
 
 

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("rcompile", "runtime", "tests", "benchmarks", "docs")
 MODULE_OF = {"protobuf": "google"}  # of a distribution whose module has another name
+PLUGIN = ROOT / "rcompile" / "regression" / "plugin.py"
 MOST_LINES, MOST_FUNCTION_LINES = 300, 50
 SOURCES = sorted(p for f in FOLDERS for kind in ("*.py", "*.h", "*.cc") for p in (ROOT / f).rglob(kind))
 
@@ -40,7 +41,7 @@ def test_every_shipped_python_file_is_in_a_package() -> None:
 
 def test_what_is_imported_at_once_is_declared() -> None:
     """An extra, or a package of another's, may be missing where rcompile alone is installed. Only training, an extra
-    itself, imports more.
+    itself, imports more; and pytest loads its plugin.
     """
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = [re.split(r"[><=]", name)[0] for name in declared]
@@ -55,4 +56,5 @@ def test_what_is_imported_at_once_is_declared() -> None:
                 imported |= {alias.name.split(".")[0]: path for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported[str(node.module).split(".")[0]] = path
+    assert imported.pop("pytest", PLUGIN) == PLUGIN
     assert not {name: str(path) for name, path in imported.items() if name not in known}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -10,22 +9,22 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rcompile.errors import BadInputError
-from rcompile.toml_file import line_of
+from rcompile.toml_file import line_of, problem_of, read_toml, refusal
 from rcompile.vocabulary import Combiner, Scheme
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Paths = tuple[Path, ...]
 
 
-def _listed(value: object) -> object:
-    """One thing where several may stand."""
+def listed(value: object) -> object:
+    """For pydantic: one thing where several may stand."""
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _seeds(value: object) -> object:
-    """`"1-20"`, `"1-3,7"`, or numbers."""
+def seeds(value: object) -> object:
+    """For pydantic: `"1-20"`, `"1-3,7"`, or numbers."""
     if not isinstance(value, str):
-        return _listed(value)
+        return listed(value)
     found: list[int] = []
     for part in value.split(","):
         first, _, last = part.strip().partition("-")
@@ -43,32 +42,32 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bundles: Annotated[Paths, BeforeValidator(_listed)] = Field((), description="bundles to score")
-    models: Annotated[Paths, BeforeValidator(_listed)] = Field((), description="ONNX models to compile, and to score")
-    targets: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    bundles: Annotated[Paths, BeforeValidator(listed)] = Field((), description="bundles to score")
+    models: Annotated[Paths, BeforeValidator(listed)] = Field((), description="ONNX models to compile, and to score")
+    targets: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="targets to compile models for: names or TOML files"
     )
     changes: tuple[tuple[str, ...], ...] = Field(
         ((),), description="changes of the targets, each a list such as ['adc.bits=7']"
     )
-    protect: Annotated[tuple[Scheme, ...], BeforeValidator(_listed)] = Field(
+    protect: Annotated[tuple[Scheme, ...], BeforeValidator(listed)] = Field(
         ("none",), description="how models are protected; `die` compiles for each die"
     )
-    combiners: Annotated[tuple[Combiner | None, ...], BeforeValidator(_listed)] = Field(
+    combiners: Annotated[tuple[Combiner | None, ...], BeforeValidator(listed)] = Field(
         (None,), description="how replicas are combined; none is named: as compiled"
     )
-    tasks: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(description="tasks to score on")
+    tasks: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(description="tasks to score on")
     data: Path | None = Field(None, description="folder of the tasks' data; else $RCOMPILE_GLUE, else the hub")
     limit: int | None = Field(None, ge=1, description="only the first examples of each task")
-    stuck: Annotated[tuple[Share, ...], BeforeValidator(_listed)] = Field(
+    stuck: Annotated[tuple[Share, ...], BeforeValidator(listed)] = Field(
         (), description="shares of stuck cells, SA0 and SA1 in the proportion of the target's"
     )
     rates: tuple[tuple[Share, Share], ...] = Field((), description="shares of cells stuck at SA0 and SA1, in pairs")
     effects: tuple[tuple[str, ...], ...] = Field(
         ((),), description="effects of the dies, each a list as --effect takes them"
     )
-    dies: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = Field((), description="seeds of the virtual dies")
-    maps: Annotated[Paths, BeforeValidator(_listed)] = Field((), description="measured dies: maps of stuck cells")
+    dies: Annotated[tuple[int, ...], BeforeValidator(seeds)] = Field((), description="seeds of the virtual dies")
+    maps: Annotated[Paths, BeforeValidator(listed)] = Field((), description="measured dies: maps of stuck cells")
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Self:
@@ -88,19 +87,15 @@ def read_study(path: Path) -> Study:
     """The study of a TOML file, its paths made absolute. Raises BadInputError with every error at once, each with its
     line.
     """
-    try:
-        source = path.read_text(encoding="utf-8")
-        data = tomllib.loads(source)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"cannot read study '{path}': {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"study '{path}' is not valid TOML: {error}.") from None
+    source, data = read_toml(path, "study")
     return _checked(data, str(path), path.parent, source)
 
 
-def study_of(data: dict[str, Any]) -> Study:
-    """The study of a mapping, as `read_study` reads it from a file. Raises BadInputError with every error at once."""
-    return _checked(data, "study", Path(), "")
+def study_of(data: dict[str, Any], folder: Path = Path()) -> Study:
+    """The study of a mapping, as `read_study` reads it from a file in that folder. Raises BadInputError with every
+    error at once.
+    """
+    return _checked(data, "study", folder, "")
 
 
 def _checked(data: dict[str, Any], where: str, folder: Path, source: str) -> Study:
@@ -130,16 +125,9 @@ def _found_from(folder: Path, paths: Sequence[Path]) -> Paths:
 
 def _problem(error: Any) -> tuple[str, str]:
     """Key and message of what pydantic found."""
-    key = str(error["loc"][0]) if error["loc"] else ""
-    if error["type"] == "extra_forbidden":
-        return key, f"there is no such key; there are {', '.join(Study.model_fields)}"
-    return key, error["msg"].removeprefix("Value error, ")
+    return str(error["loc"][0]) if error["loc"] else "", problem_of(error, Study.model_fields)
 
 
 def _refusal(where: str, source: str, problems: Sequence[tuple[str, str]]) -> BadInputError:
-    lines = [
-        f"  {where}:{line_of(source, key)}: {f'{key}: ' if key else ''}{message}"
-        for key, message in dict.fromkeys(problems)
-    ]
-    count = "an error" if len(lines) == 1 else f"{len(lines)} errors"
-    return BadInputError(f"the study has {count}:\n" + "\n".join(lines))
+    lines = (f"{where}:{line_of(source, key)}: {f'{key}: ' if key else ''}{message}" for key, message in problems)
+    return refusal("the study", lines)

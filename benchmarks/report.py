@@ -40,7 +40,8 @@ Points lost against the dense model without faults, mean over {count}, with the 
 
 ![points lost against the dense model, by share of stuck cells](figures/results-mean.svg)
 
-The share of stuck cells at which the mean has lost one point, between measured rates by the logarithm; "over", "under": beyond all measured rates.
+The share of stuck cells at which the mean has lost one point, between measured rates by the logarithm; "over", "under": beyond all measured rates. Pruned models that score better than the dense ones
+without faults ("none" below zero: learning from a teacher helps where data are few) have that much more to lose in the first column; the last one counts from each scheme's own score.
 
 {tolerance}
 

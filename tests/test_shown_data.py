@@ -24,8 +24,8 @@ SHOWN = {
     "figures/accuracy.svg": ([DOCS / "results" / "demo.json"], "make demo figures"),
     "figures/tile.svg": ([MODEL], "make demo figures"),
 }
-# A diagram, and what commands print.
-WITHOUT_DATA = {"figures/flow.svg", "figures/terminal.svg"}
+# A diagram, what commands print, and what a page looks like.
+WITHOUT_DATA = {"figures/flow.svg", "figures/terminal.svg", "figures/report-wide.png", "figures/report-narrow.png"}
 
 
 @pytest.mark.parametrize("name", SHOWN)

@@ -9,9 +9,9 @@ from scipy.optimize import brentq
 
 from rcompile.hardware.target import Faults
 
-# The relative squared error of outputs that costs about one point of GLUE. On nine GLUE tasks, MiniLM-L6, at commit 13689bb:
-# the mean had lost a point at 0.10 % stuck cells unprotected and at 1.04 % under `select`, where 0.116^2 and 0.117^2
-# are predicted.
+# The relative squared error of outputs that costs about one point of GLUE. On nine tasks, MiniLM-L6 (docs/results.md of
+# commit 13689bb), the mean had lost a point at 0.10 % stuck cells unprotected and at 1.04 % under `select`, where
+# 0.116^2 and 0.117^2 are predicted.
 TOLERATED_ERROR = 0.11**2
 LEAST_SHARE = 3e-4  # of stuck cells: fewer cost nothing that could be measured
 CLOSE = 0.02  # by which shares of stuck cells are told apart, relative

@@ -8,7 +8,7 @@ from small_models import tiny_classifier, write_sentences
 
 import rcompile
 from rcompile.bundle.reader import Bundle
-from runtime.scoring.glue import find_task, load_examples
+from runtime.scoring.glue import TASKS
 from runtime.scoring.scorer import Scorer
 
 GOOD = {"dies": "1-8", "sa1": 1e-6, "max_loss_points": 2}
@@ -20,8 +20,8 @@ def checked_project(folder: Path) -> Path:
     """m.onnx, b.bundle and glue in a folder."""
     tiny_classifier(folder / "m.onnx")
     rcompile.compile_model(folder / "m.onnx", "reram128x128", folder / "b.bundle")
-    data, task = write_sentences(folder / "glue"), find_task("sst2")
-    examples = load_examples(task, data, None)
+    data, task = write_sentences(folder / "glue"), TASKS["sst2"]
+    examples = task.load(data, None)
     answers = Scorer(Bundle.open(folder / "b.bundle"), task, examples).on(None, "", lambda *_: None).answers
     lines = [f"{text}\t{answer}" for text, answer in zip(examples.texts, answers, strict=True)]
     (data / "sst2" / "validation.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")

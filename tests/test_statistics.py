@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scripts import ROOT, run
+from sklearn.metrics import accuracy_score
 
 from rcompile.errors import UsageError
-from runtime.scoring.glue import accuracy
 from runtime.statistics.intervals import Interval, controlled, interval, paired
 from runtime.statistics.resampling import mean_on_new_text, resampled_means, score_on_new_text
 from runtime.statistics.tolerated import tolerated_rate
@@ -107,7 +107,7 @@ def test_on_one_text_the_dies_alone_count() -> None:
 
 def test_on_equal_dies_the_text_alone_counts() -> None:
     right = np.tile(np.arange(100) % 5 > 0, (6, 1))
-    for found in (mean_on_new_text(right), score_on_new_text(accuracy, np.ones(100), right)):
+    for found in (mean_on_new_text(right), score_on_new_text(accuracy_score, np.ones(100), right)):
         assert found.high - found.mean == pytest.approx(1.96 * np.sqrt(0.8 * 0.2 / 100), rel=0.1)
 
 
@@ -115,7 +115,7 @@ def test_any_score_is_resampled_alike() -> None:
     rng = np.random.RandomState(4)
     truth = rng.randint(2, size=150)
     predicted = np.where(rng.random_sample((5, 150)) < 0.85, truth, 1 - truth)
-    scored, mean = score_on_new_text(accuracy, truth, predicted), mean_on_new_text(predicted == truth)
+    scored, mean = score_on_new_text(accuracy_score, truth, predicted), mean_on_new_text(predicted == truth)
     assert scored.mean == pytest.approx(mean.mean)
     assert scored.high - scored.low == pytest.approx(mean.high - mean.low, rel=0.15)
 
@@ -163,7 +163,7 @@ def test_more_faults_never_cost_less() -> None:
         lambda: dies_needed(0.9, 0.95, -1),
         lambda: mean_on_new_text(np.ones(3)),
         lambda: mean_on_new_text(np.ones((0, 3))),
-        lambda: score_on_new_text(accuracy, np.ones(3), np.ones((2, 4))),
+        lambda: score_on_new_text(accuracy_score, np.ones(3), np.ones((2, 4))),
         lambda: tolerated_rate((0.0, 1.0), LOSSES[:2], 1.0),
         lambda: tolerated_rate((1.0, 0.5), LOSSES[:2], 1.0),
         lambda: tolerated_rate(RATES, LOSSES[:2], 1.0),

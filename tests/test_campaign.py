@@ -105,13 +105,15 @@ def test_it_goes_on_where_it_was(study: Path, whole: Path, tmp_path: Path, monke
 
 
 class Losing(ThreadPoolExecutor):
-    """An executor whose workers are lost a few times."""
+    """An executor whose workers are lost a few times, with a job or before one comes to them."""
 
     left = 3
 
     def submit(self, *call: Any) -> Future[Any]:  # type: ignore[override]
         if Losing.left:
             Losing.left -= 1
+            if Losing.left % 2:
+                raise BrokenProcessPool("a worker was killed before")
             lost: Future[Any] = Future()
             lost.set_exception(BrokenProcessPool("a worker was killed"))
             return lost

@@ -96,29 +96,23 @@ def _compute(
     losses = done = 0
     try:
         while waiting or running:
-            late = deadline is not None and time.monotonic() >= deadline
-            if late:
+            if deadline is not None and time.monotonic() >= deadline:
                 waiting.clear()
-            while waiting and len(running) < AHEAD * team.count:
-                call = waiting.popleft()
-                running[team.submit(*call)] = call
-            finished, _ = wait(running, timeout=1 if deadline else None, return_when=FIRST_COMPLETED)
-            lost = []
-            for future in finished:
-                call = running.pop(future)
-                try:
+            try:
+                while waiting and len(running) < AHEAD * team.count:
+                    future = team.submit(*waiting[0])
+                    running[future] = waiting.popleft()
+                for future in wait(running, timeout=1 if deadline else None, return_when=FIRST_COMPLETED).done:
                     keep(future.result())
+                    del running[future]
                     losses, done = 0, done + 1
-                except (BrokenProcessPool, CancelledError) as error:
-                    lost.append((call, error))
-            if lost:
+            except (BrokenProcessPool, CancelledError) as error:  # also of a pool that broke before a job came to it
                 losses += 1
                 if losses > LOSSES:
                     raise BadInputError(
-                        f"workers were lost {losses} times in a row ({lost[0][1]}): is there enough memory? What is finished is kept; the same command goes on."
-                    )
-                waiting.extendleft(call for call, _ in reversed(lost))
-                waiting.extendleft(running.values())
+                        f"workers were lost {losses} times in a row ({error}): is there enough memory? What is finished is kept; the same command goes on."
+                    ) from None
+                waiting.extendleft(reversed(running.values()))
                 running.clear()
                 team.renew()
     except KeyboardInterrupt:
